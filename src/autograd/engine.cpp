@@ -1,0 +1,154 @@
+// Backward: nodes run from young to old, each once, when all its consumers have added to its gradient.
+#include <queue>
+
+#include "autograd/meta.h"
+#include "autograd/node.h"
+#include "tensor/arithmetic.h"
+
+namespace rstorch {
+namespace {
+
+struct Older {
+  bool operator()(const Node* a, const Node* b) const { return a->sequence < b->sequence; }
+};
+
+// Puts engine fields back, also when a backward function throws.
+class Pass {
+ public:
+  explicit Pass(Node* root) {
+    std::vector<Node*> stack = {root};
+    root->visited = true;
+    while (!stack.empty()) {
+      Node* node = stack.back();
+      stack.pop_back();
+      nodes_.push_back(node);
+      for (const Edge& edge : node->inputs) {
+        if (!edge.node) continue;
+        ++edge.node->pending;
+        if (!edge.node->visited) {
+          edge.node->visited = true;
+          stack.push_back(edge.node.get());
+        }
+      }
+    }
+  }
+  ~Pass() {
+    for (Node* node : nodes_) {
+      node->visited = false;
+      node->pending = 0;
+      node->gradient = {};
+    }
+  }
+  Pass(const Pass&) = delete;
+  Pass& operator=(const Pass&) = delete;
+
+ private:
+  std::vector<Node*> nodes_;
+};
+
+void check_gradient(const Node& node, size_t input, const Tensor& gradient, const Shape& wanted) {
+  if (gradient.shape() == wanted) return;
+  throw InternalError(format("{}: the gradient of input {} has shape {}, the input {}", node.name, input,
+                             gradient.shape().text(), wanted.text()));
+}
+
+// Adds in place where nobody else can see the buffer, so that a sum of n gradients takes n - 1 passes and one buffer.
+void accumulate(Tensor& into, const Tensor& gradient) {
+  if (!into.defined()) {
+    into = gradient;
+    return;
+  }
+  const bool own = into.impl().use_count() == 1 && into.impl()->storage.use_count() == 1 && into.is_contiguous();
+  into = own ? add_into(into, gradient) : add_new(into, gradient);
+}
+
+void accumulate_leaf(const std::shared_ptr<TensorImpl>& leaf, Tensor gradient) {
+  const Tensor self{leaf};
+  AutogradMeta& meta = autograd_meta(self);
+  for (const auto& hook : meta.hooks) {
+    if (Tensor replaced = hook(gradient); replaced.defined()) gradient = replaced;
+  }
+  if (meta.grad.defined()) {
+    add_into(meta.grad, gradient);
+  } else if (meta.grad_buffer.defined()) {
+    if (!meta.grad_buffer.is_same(gradient)) copy_into(meta.grad_buffer, gradient);
+    meta.grad = meta.grad_buffer;
+  } else {
+    // The gradient may be shared with another input's, or be an expanded view: a leaf owns what it accumulates into.
+    const bool own = gradient.impl()->storage.use_count() == 1 && gradient.is_contiguous();
+    meta.grad = own ? gradient.detach() : copy_new(gradient);
+  }
+  for (const auto& hook : meta.post_accumulate_hooks) hook(self);
+}
+
+}  // namespace
+
+void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
+  if (!defined()) throw AutogradError("backward: the tensor is undefined");
+  if (!requires_grad()) {
+    throw AutogradError("backward: the tensor does not require grad and has no operation behind it",
+                        "set_requires_grad(true) on a leaf before the forward pass, and leave NoGrad");
+  }
+  Tensor seed = gradient;
+  if (!seed.defined()) {
+    if (numel() != 1) {
+      throw AutogradError(format("backward: a gradient must be given for a tensor of shape {}", shape().text()),
+                          "only a tensor with one element can leave it out: take sum() or mean() first");
+    }
+    seed = ones_like(*this);
+  }
+  if (seed.shape() != shape() || seed.dtype() != dtype()) {
+    throw AutogradError(format("backward: the gradient is {} {}, the tensor {} {}", name_of(seed.dtype()), seed.shape().text(),
+                               name_of(dtype()), shape().text()));
+  }
+  const NoGrad no_grad;
+  const std::shared_ptr<Node> root = autograd_meta(*this).grad_fn;
+  if (!root) {
+    accumulate_leaf(impl(), copy_new(seed));
+    return;
+  }
+  const Pass pass(root.get());
+  std::priority_queue<Node*, std::vector<Node*>, Older> ready;
+  root->gradient = seed;
+  ready.push(root.get());
+  while (!ready.empty()) {
+    Node& node = *ready.top();
+    ready.pop();
+    Tensor dy = std::move(node.gradient);
+    node.gradient = {};
+    if (dy.defined()) {
+      for (const auto& hook : node.hooks) {
+        if (Tensor replaced = hook(dy); replaced.defined()) dy = replaced;
+      }
+      if (!node.backward) {
+        throw AutogradError(format("{}: backward ran through this graph before and its saved tensors are gone", node.name),
+                            "pass retain_graph = true to the first backward, or run the forward pass again");
+      }
+      Grads grads = node.backward(Saved(node), dy);
+      dy = {};
+      if (grads.size() != node.inputs.size()) {
+        throw InternalError(format("{}: backward gave {} gradients for {} inputs", node.name, grads.size(), node.inputs.size()));
+      }
+      for (size_t i = 0; i < grads.size(); ++i) {
+        const Edge& edge = node.inputs[i];
+        if (!edge.wanted() || !grads[i].defined()) continue;
+        check_gradient(node, i, grads[i], edge.node ? edge.node->shape : edge.leaf->shape);
+        Tensor grad = std::move(grads[i]);
+        if (edge.node) {
+          accumulate(edge.node->gradient, grad);
+        } else {
+          accumulate_leaf(edge.leaf, std::move(grad));
+        }
+      }
+    }
+    for (const Edge& edge : node.inputs) {
+      if (edge.node && --edge.node->pending == 0) ready.push(edge.node.get());
+    }
+    if (!retain_graph) {
+      node.backward = nullptr;
+      node.saved.clear();
+    }
+  }
+}
+
+}  // namespace rstorch

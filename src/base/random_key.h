@@ -1,0 +1,22 @@
+// Names a stream of random numbers.
+//
+// Philox4x32-10 (Salmon et al. 2011) turns (key, counter) into numbers, so a draw depends on what it is for and on nothing
+// else: not on rank, thread or call order. The key is (seed, purpose, layer); the counter is (step, global element).
+#pragma once
+
+#include <cstdint>
+
+namespace rstorch {
+
+enum class Purpose : uint32_t { generator, init, dropout, shuffle, augment, split, data };
+
+struct RandomKey {
+  uint64_t seed = 0;
+  Purpose purpose = Purpose::generator;
+  uint32_t layer = 0;             // which layer or call of this purpose
+  uint64_t step = 0;              // training step, or number of the call
+  const uint64_t* device_step = nullptr;  // if set, added to `step` when the kernel runs: a captured step stays current
+  uint64_t first = 0;             // global index of element 0: a rank's share of a batch starts further on
+};
+
+}  // namespace rstorch

@@ -1,0 +1,121 @@
+#include "tensor/runtime.h"
+
+#include <dlfcn.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+
+#include "base/error.h"
+#include "base/version.h"
+#include "tensor/allocator.h"
+
+namespace rstorch {
+namespace {
+
+struct LoadedModule {
+  const CudaModule* table = nullptr;
+  int devices = 0;
+  std::string why;  // why there is no device
+};
+
+// Beside the program first, then as the loader finds it.
+std::string module_path() {
+  if (const char* path = std::getenv("RSTORCH_CUDA_MODULE")) return path;
+  std::error_code ignored;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", ignored);
+  for (const char* folder : {".", "../lib", "../kernels/cuda"}) {
+    const auto candidate = program.parent_path() / folder / "rstorch_cuda.so";
+    if (std::filesystem::exists(candidate, ignored)) return candidate.string();
+  }
+  return "rstorch_cuda.so";
+}
+
+LoadedModule load_module() {
+  LoadedModule out;
+  void* library = dlopen(module_path().c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) {
+    const char* reason = dlerror();
+    out.why = format("the CUDA module cannot be opened: {}", reason ? reason : "unknown reason");
+    return out;
+  }
+  using Entry = const CudaModule* (*)();
+  const auto entry = reinterpret_cast<Entry>(dlsym(library, "rstorch_cuda_module"));
+  if (entry == nullptr) {
+    out.why = "rstorch_cuda.so has no entry point: it is not rstorch's CUDA module";
+    return out;
+  }
+  const CudaModule* table = entry();
+  if (std::string_view(table->version) != kVersion) {
+    out.why = format("rstorch_cuda.so is version {}, the program is {}", table->version, kVersion);
+    return out;
+  }
+  out.devices = table->device_count(out.why);
+  if (out.devices > 0) out.table = table;
+  return out;
+}
+
+const LoadedModule& cuda_module() {
+  static const LoadedModule loaded = load_module();
+  return loaded;
+}
+
+const CudaModule& require_cuda(Device device) {
+  const LoadedModule& loaded = cuda_module();
+  if (loaded.table == nullptr) throw DeviceError(format("device {}: {}", device.text(), loaded.why), "use device: cpu");
+  if (device.index >= loaded.devices) {
+    throw DeviceError(format("device {}: this machine has {} CUDA device(s)", device.text(), loaded.devices));
+  }
+  return *loaded.table;
+}
+
+// Knows sizes and has no memory.
+class MetaAllocator final : public Allocator {
+ public:
+  void* allocate(size_t) override { return nullptr; }
+  void release(void*, size_t) noexcept override {}
+  Stats stats() const override { return {}; }
+  void reset_peak() override {}
+  void trim() override {}
+};
+
+class MetaStream final : public Stream {
+ public:
+  explicit MetaStream(Allocator* allocator) : Stream(kMeta, allocator) {}
+  void copy_bytes(void*, const void*, size_t) override {}
+};
+
+}  // namespace
+
+Allocator& allocator_of(Device device) {
+  // Never destroyed: tensors with static storage duration may be released after main.
+  static Allocator* const cpu = new CachingCpuAllocator;
+  static Allocator* const meta = new MetaAllocator;
+  switch (device.type) {
+    case DeviceType::cpu: return *cpu;
+    case DeviceType::meta: return *meta;
+    case DeviceType::cuda: return *require_cuda(device).allocator(device.index);
+  }
+  throw InternalError("allocator_of: unknown device type");
+}
+
+Stream& current_stream(Device device) {
+  thread_local CpuStream cpu(&allocator_of(kCPU));
+  thread_local MetaStream meta(&allocator_of(kMeta));
+  thread_local std::map<int, std::unique_ptr<Stream>> cuda;
+  if (device.is_cpu()) return cpu;
+  if (device.is_meta()) return meta;
+  std::unique_ptr<Stream>& stream = cuda[device.index];
+  if (!stream) stream = require_cuda(device).make_stream(device.index);
+  return *stream;
+}
+
+namespace cuda {
+
+bool is_available() { return cuda_module().table != nullptr; }
+int device_count() { return cuda_module().devices; }
+const std::string& why_unavailable() { return cuda_module().why; }
+std::string describe(int device) { return require_cuda({DeviceType::cuda, device}).describe(device); }
+
+}  // namespace cuda
+}  // namespace rstorch

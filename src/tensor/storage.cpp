@@ -1,0 +1,18 @@
+#include "tensor/storage.h"
+
+#include "tensor/runtime.h"
+
+namespace rstorch {
+
+Storage::Storage(Device device, size_t bytes) : device_(device), bytes_(bytes), allocator_(&allocator_of(device)) {
+  data_ = allocator_->allocate(bytes);
+}
+
+Storage::Storage(void* data, size_t bytes, std::shared_ptr<void> owner)
+    : device_(kCPU), bytes_(bytes), data_(data), owner_(std::move(owner)) {}
+
+Storage::~Storage() {
+  if (allocator_) allocator_->release(data_, bytes_);
+}
+
+}  // namespace rstorch
