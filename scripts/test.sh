@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds and runs the whole suite, then the unit tests again under AddressSanitizer and UBSan.
+# The last line is "N passed, N failed": doctest's cases plus the checks that scripts count themselves.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/setup.sh
+export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+export RSTORCH_DATA=${RSTORCH_DATA:-}
+
+passed=0 failed=0
+
+# suite FOLDER MESON_OPTIONS -- TEST_OPTIONS: builds there, runs, and adds up what the logs count.
+suite() {
+  local folder=$1 options=() status=0
+  shift
+  while [ "$1" != -- ]; do options+=("$1"); shift; done
+  shift
+  [ -f "$folder/build.ninja" ] || meson setup "$folder" "${options[@]}"
+  ninja -C "$folder"
+  meson test -C "$folder" --no-rebuild --print-errorlogs "$@" || status=$?
+  local log=$folder/meson-logs/testlog.txt ok bad
+  ok=$(sed -nE 's/^\[doctest\] test cases: +[0-9]+ \| +([0-9]+) passed.*/\1/p; s/^([0-9]+) passed, [0-9]+ failed$/\1/p' "$log" | awk '{n += $1} END {print n + 0}')
+  bad=$(sed -nE 's/^\[doctest\] test cases: .*passed \| +([0-9]+) failed.*/\1/p; s/^[0-9]+ passed, ([0-9]+) failed$/\1/p' "$log" | awk '{n += $1} END {print n + 0}')
+  # A program that crashed or timed out counted nothing of its own.
+  [ "$status" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
+  passed=$((passed + ok))
+  failed=$((failed + bad))
+}
+
+suite build-test --
+suite build-sanitize -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debugoptimized -Dgpu=disabled -- --suite unit --timeout-multiplier 5
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
