@@ -1,5 +1,6 @@
 #include "autograd/node.h"
 
+#include <algorithm>
 #include <atomic>
 
 #include "autograd/meta.h"
@@ -82,7 +83,10 @@ const Tensor& Saved::operator[](int i) const {
 }
 
 Tensor Saved::empty_grad(int input, const Shape& shape, DType dtype, Device device) const {
-  if (const std::shared_ptr<TensorImpl>& leaf = node_.inputs[size_t(input)].leaf) {
+  const std::shared_ptr<TensorImpl>& leaf = node_.inputs[size_t(input)].leaf;
+  // A leaf that is two inputs of one operation gets two gradients, which must not share the buffer.
+  const auto is_this_leaf = [&](const Edge& edge) { return edge.leaf == leaf; };
+  if (leaf && std::count_if(node_.inputs.begin(), node_.inputs.end(), is_this_leaf) == 1) {
     const AutogradMeta& meta = autograd_meta(Tensor(leaf));
     const Tensor& buffer = meta.grad_buffer;
     const bool free = buffer.defined() && !meta.grad.defined() && meta.hooks.empty();
