@@ -357,7 +357,8 @@ def reduction():
     zeros = normal(4, 5)
     zeros[1, 2] = zeros[2, 0] = zeros[2, 3] = 0.0
     fixture.add("prod/all", dict(dim=None, keepdim=False), record_function(torch.prod, input=normal(2, 3)))
-    fixture.add("prod/zeros", dict(dim=[1], keepdim=False), record_function(lambda input: torch.prod(input, 1), input=zeros))
+    fixture.add("prod/zeros", dict(dim=[1], keepdim=False),
+                record_function(lambda input: torch.prod(input, 1), input=zeros))
 
     ties = torch.tensor([[1., 3, 3, 0], [2, 2, 2, 2], [-1, -5, -2, -5]], dtype=F64)
     for name in ("max", "min"):
@@ -666,7 +667,8 @@ def promotion():
             {"op": name, "left": "tensor", "right": "tensor", "result": matrix(function, vectors, vectors)},
             {"op": name, "left": "tensor", "right": "zero_dim", "result": matrix(function, vectors, zero_dims)},
             {"op": name, "left": "tensor", "right": "scalar", "result": matrix(function, vectors, scalars.values())},
-            {"op": name, "left": "zero_dim", "right": "scalar", "result": matrix(function, zero_dims, scalars.values())},
+            {"op": name, "left": "zero_dim", "right": "scalar",
+             "result": matrix(function, zero_dims, scalars.values())},
         ]
     tables.append({"op": "rsub", "left": "tensor", "right": "scalar",
                    "result": matrix(torch.rsub, vectors, scalars.values())})
@@ -721,7 +723,8 @@ def fixed_printing_cases():
 
     tensors = {
         "float": t([1.0, 2.5, -3.25]), "float_whole": t([1.0, 2.0, 30.0]), "float_whole_negative": t([-1.0, 2.0]),
-        "float_zero": t([0.0, 0.0]), "float_negative_zero": t([-0.0, 0.0]), "float_rounding": t([0.12345, 0.00005, 9.99995]),
+        "float_zero": t([0.0, 0.0]), "float_negative_zero": t([-0.0, 0.0]),
+        "float_rounding": t([0.12345, 0.00005, 9.99995]),
         "float_thirds": t([1 / 3, 2 / 3, 1.0]), "float_wide": t([1.5, 1234.5]), "float_six_digits": t([123456.5, 1.0]),
         "mixed_magnitudes": t([1e-4, 1.0, 999.0]), "ratio_1000": t([0.1, 100.0]), "ratio_above_1000": t([0.01, 11.5]),
         "scientific_small": t([1e-10, 1.0]), "scientific_tiny": t([1e-5, 2e-5]), "scientific_large": t([1e10, 1.5]),
@@ -730,7 +733,8 @@ def fixed_printing_cases():
         "nan": t([nan, 1.0]), "inf": t([inf, -inf, 1.5]), "only_nan": t([nan, nan]), "only_inf": t([inf, -inf]),
         "nan_whole": t([nan, 1.0, 20.0]), "inf_whole": t([inf, 1.0]), "nan_scientific": t([nan, 1e-9, 1.0]),
         "nan_zero_dim": t(nan), "inf_zero_dim": t(-inf),
-        "zero_dim": t(3.0), "zero_dim_fraction": t(-0.12345678), "zero_dim_small": t(1e-7), "zero_dim_large": t(1.23456e9),
+        "zero_dim": t(3.0), "zero_dim_fraction": t(-0.12345678), "zero_dim_small": t(1e-7),
+        "zero_dim_large": t(1.23456e9),
         "zero_dim_f64": t(0.1, F64), "zero_dim_i64": t(7, torch.int64), "zero_dim_i32": t(-7, torch.int32),
         "zero_dim_bool": t(True, torch.bool), "zero_dim_u8": t(255, torch.uint8),
         "f64": t([1.0, 2.5], F64), "f64_digits": t([math.pi, math.e], F64), "f64_scientific": t([1e-300, 1.0], F64),
@@ -738,10 +742,12 @@ def fixed_printing_cases():
         "f16": t([0.1, 2.5], torch.float16), "bf16": t([0.1, 2.5], torch.bfloat16),
         "i64": t([1, 2, 3], torch.int64), "i64_negative": t([-1, 20, -300], torch.int64),
         "i64_extremes": t([-2**63, 2**63 - 1, 0], torch.int64), "i32": t([1, -2], torch.int32),
-        "u8": t([0, 255], torch.uint8), "bool": t([True, False], torch.bool), "bool_matrix": t([[True], [False]], torch.bool),
+        "u8": t([0, 255], torch.uint8), "bool": t([True, False], torch.bool),
+        "bool_matrix": t([[True], [False]], torch.bool),
         "i64_matrix": t([[1, 20], [300, -4]], torch.int64),
         "empty": t([]), "empty_i64": t([], torch.int64), "empty_bool": t([], torch.bool), "empty_f64": t([], F64),
-        "empty_0x3": torch.zeros(0, 3), "empty_2x0": torch.zeros(2, 0), "empty_2x0_i64": torch.zeros(2, 0, dtype=torch.int64),
+        "empty_0x3": torch.zeros(0, 3), "empty_2x0": torch.zeros(2, 0),
+        "empty_2x0_i64": torch.zeros(2, 0, dtype=torch.int64),
         "empty_1x0x4": torch.zeros(1, 0, 4), "empty_i32": t([], torch.int32),
         "matrix": t([[1.0, -2.0], [3.5, 4.25]]), "matrix_mixed": t([[1e-8, 1.0], [2.0, 3.0]]),
         "one_by_one": t([[5.0]]), "column": t([[1.0], [2.0], [3.0]]),
@@ -751,9 +757,11 @@ def fixed_printing_cases():
         "wrap_int": torch.arange(60), "wrap_int_negative": torch.arange(50) - 25, "wrap_float": torch.arange(40.) / 8,
         "wrap_bool": torch.arange(30) % 3 == 0, "wrap_matrix": (torch.arange(60.) / 4).reshape(2, 30),
         "wrap_scientific": torch.logspace(-6, 6, 20), "wrap_three_dims": torch.arange(80).reshape(2, 2, 20),
-        "exactly_1000": torch.arange(1000), "above_1000": torch.arange(1001), "above_1000_float": torch.arange(1100.) / 4,
+        "exactly_1000": torch.arange(1000), "above_1000": torch.arange(1001),
+        "above_1000_float": torch.arange(1100.) / 4,
         "summary_matrix": torch.arange(1600.).reshape(40, 40), "summary_wide": torch.arange(1200).reshape(1, 1200),
-        "summary_tall": torch.arange(1200.).reshape(1200, 1), "summary_three_dims": torch.arange(1400).reshape(14, 10, 10),
+        "summary_tall": torch.arange(1200.).reshape(1200, 1),
+        "summary_three_dims": torch.arange(1400).reshape(14, 10, 10),
         "summary_short_dims": torch.arange(1400).reshape(4, 7, 50), "summary_six": torch.arange(1200).reshape(6, 200),
         "summary_bool": torch.arange(1200) % 2 == 0, "summary_f64": (torch.arange(1200, dtype=F64) - 600) / 8,
         "summary_hides_large": torch.cat([torch.ones(600), torch.full((1,), 1e10), torch.ones(600)]),

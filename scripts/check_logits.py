@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""Shows that a trained checkpoint means the same to PyTorch: same keys, same logits.
+
+    rstorch predict runs/NAME/checkpoints/last --data DIR --out preds.jsonl
+    python3 scripts/check_logits.py runs/NAME/checkpoints/last preds.jsonl --data DIR
+
+Builds the PyTorch model from `model.layers` of the checkpoint's config.yaml, loads model.safetensors by key (strict),
+runs the IDX test images of DIR in eval mode and compares with the logits that rstorch wrote. Needs PyTorch and PyYAML
+(Debian's python3-torch brings both). Exit status 0: same keys and all logits within the tolerance.
+"""
+import argparse
+import gzip
+import json
+import struct
+import sys
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from torch import nn
+
+SAFETENSORS_DTYPES = {"F64": np.float64, "F32": np.float32, "I64": np.int64, "I32": np.int32, "U8": np.uint8,
+                      "BOOL": np.bool_}
+
+
+def read_safetensors(path):
+    """Every tensor of the file, by name."""
+    data = path.read_bytes()
+    start = 8 + struct.unpack("<Q", data[:8])[0]
+    tensors = {}
+    for name, entry in json.loads(data[8:start]).items():
+        if name != "__metadata__":
+            begin, end = (start + offset for offset in entry["data_offsets"])
+            array = np.frombuffer(data[begin:end], SAFETENSORS_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+            tensors[name] = torch.from_numpy(array.copy())
+    return tensors
+
+
+def read_idx(folder, kind):
+    """The array of `t10k-KIND-idxN-ubyte` in `folder`, plain or gz."""
+    path = next(iter(sorted(folder.glob(f"t10k-{kind}-idx?-ubyte*"))), None)
+    if path is None:
+        sys.exit(f"{folder}: no t10k-{kind}-idx?-ubyte file")
+    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    axes = data[3]
+    shape = struct.unpack(f">{axes}I", data[4:4 + 4 * axes])
+    return np.frombuffer(data, np.uint8, offset=4 + 4 * axes).reshape(shape)
+
+
+# ---------------------------------------------------------------------------------------------- model
+
+
+# Each builder gets the layer's arguments and its weight, which knows the input width that the config may leave out.
+LAYERS = {
+    "Linear": lambda weight, **rest: nn.Linear(**{**rest, "in_features": weight.shape[1]}),
+    "Conv2d": lambda weight, groups=1, **rest: nn.Conv2d(
+        **{**rest, "groups": groups, "in_channels": weight.shape[1] * groups}),
+    "BatchNorm2d": lambda weight, **rest: nn.BatchNorm2d(**{**rest, "num_features": weight.shape[0]}),
+    "MaxPool2d": lambda weight, **rest: nn.MaxPool2d(**rest),
+    "Flatten": lambda weight, **rest: nn.Flatten(**rest),
+    "Dropout": lambda weight, **rest: nn.Dropout(**rest),
+    "ReLU": lambda weight, **rest: nn.ReLU(**rest),
+}
+
+
+def number(value):
+    """`1e-5` is a number to rstorch but, having no dot, text to PyYAML."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def parse_layer(index, item):
+    """(state_dict name, kind, arguments) of `ReLU`, `{Linear: {...}}`, `{fc: ReLU}` or `{fc: {Linear: {...}}}`."""
+    name = str(index)
+    if isinstance(item, dict):
+        [(key, value)] = item.items()
+        if key in LAYERS:
+            return name, key, value or {}
+        name, item = key, value
+    if isinstance(item, dict):
+        [(kind, arguments)] = item.items()
+        return name, kind, arguments or {}
+    return name, item, {}
+
+
+def build_model(layers, state):
+    """The config's layers as PyTorch's Sequential."""
+    modules = OrderedDict()
+    for index, item in enumerate(layers):
+        name, kind, arguments = parse_layer(index, item)
+        if kind not in LAYERS:
+            sys.exit(f"layer {name}: this script does not know {kind}")
+        arguments = {key: number(value) for key, value in arguments.items()}
+        modules[name] = LAYERS[kind](state.get(f"{name}.weight"), **arguments)
+    return nn.Sequential(modules)
+
+
+def normalise(images, transforms):
+    """Bytes to [0, 1] as torchvision's ToTensor does, then the config's transforms."""
+    x = torch.from_numpy(images.copy()).float().unsqueeze(1) / 255
+    for item in transforms:
+        [(kind, arguments)] = item.items()
+        if kind != "Normalize":
+            sys.exit(f"transform {kind}: this script knows Normalize only")
+        mean, std = (torch.tensor([float(v) for v in np.atleast_1d(arguments[key])]).view(-1, 1, 1)
+                     for key in ("mean", "std"))
+        x = (x - mean) / std
+    return x
+
+
+def transforms_of(config):
+    """The transforms of evaluation: a list for all parts, or one for each part."""
+    transforms = config["data"].get("transforms") or []
+    return transforms.get("val") or [] if isinstance(transforms, dict) else transforms
+
+
+# ----------------------------------------------------------------------------------------- comparison
+
+
+def read_logits(path):
+    """The `logits` (or `output`) list of each line of a JSONL file."""
+    rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+    return torch.tensor([row["logits"] if "logits" in row else row["output"] for row in rows])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path, help="checkpoint folder")
+    parser.add_argument("logits", type=Path, help="JSONL file that `rstorch predict` wrote")
+    parser.add_argument("--data", type=Path, help="folder of the IDX files; default: the config's data path")
+    parser.add_argument("--tolerance", type=float, default=1e-5)
+    arguments = parser.parse_args()
+
+    config = yaml.safe_load((arguments.checkpoint / "config.yaml").read_text())
+    state = read_safetensors(arguments.checkpoint / "model.safetensors")
+    model = build_model(config["model"]["layers"], state)
+    try:
+        model.load_state_dict(state, strict=True)
+    except RuntimeError as error:  # lists the keys and shapes that do not fit
+        sys.exit(f"FAIL: {error}")
+    model.eval()
+
+    folder = arguments.data or Path(config["data"].get("val", config["data"])["path"])
+    images, labels = read_idx(folder, "images"), torch.from_numpy(read_idx(folder, "labels").copy()).long()
+    with torch.no_grad():
+        expected = torch.cat([model(part) for part in normalise(images, transforms_of(config)).split(500)])
+
+    logits = read_logits(arguments.logits)
+    if logits.shape != expected.shape:
+        sys.exit(f"{arguments.logits}: logits are {list(logits.shape)}, PyTorch's {list(expected.shape)}")
+    difference = (logits - expected).abs().max().item()
+    accuracy = [(values.argmax(1) == labels).double().mean().item() for values in (logits, expected)]
+    passed = difference <= arguments.tolerance
+    print(f"{len(state)} tensors loaded by key, {len(labels)} images, "
+          f"logits up to {expected.abs().max().item():.3g}")
+    print(f"max abs difference {difference:.3g} (limit {arguments.tolerance:g}); "
+          f"accuracy rstorch {accuracy[0]:.4f}, PyTorch {accuracy[1]:.4f}")
+    print("PASS" if passed else "FAIL")
+    sys.exit(0 if passed else 1)
+
+
+if __name__ == "__main__":
+    main()
