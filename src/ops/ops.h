@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/random_key.h"
+#include "kernels/options.h"  // Reduction: none, mean, sum
 #include "tensor/tensor.h"
 
 namespace rstorch {
@@ -112,7 +113,6 @@ Tensor linear_relu(const Tensor& x, const Tensor& weight, const Tensor& bias = {
 // --- Softmax and losses -------------------------------------------------------------------------------------------------------
 Tensor softmax(const Tensor& x, int dim);
 Tensor log_softmax(const Tensor& x, int dim);
-enum class Reduction { none, mean, sum };
 struct CrossEntropyOptions {
   Reduction reduction = Reduction::mean;
   double label_smoothing = 0;
@@ -132,9 +132,13 @@ struct Conv2dOptions {
   Pair padding = {0, 0};
   Pair dilation = {1, 1};
   int64_t groups = 1;
+  // Padding after the last row and column where it differs from `padding`, as "same" wants for an even kernel.
+  std::optional<Pair> padding_end = {};
 };
 // x [batch, in, h, w], weight [out, in / groups, kh, kw], bias [out] or undefined
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv2dOptions& options = {});
+// The same with ReLU fused into both passes.
+Tensor conv2d_relu(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv2dOptions& options = {});
 struct Pool2dOptions {
   Pair kernel_size = {1, 1};
   Pair stride = {0, 0};  // 0: kernel_size
