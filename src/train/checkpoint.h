@@ -1,0 +1,73 @@
+// Checkpoints: folders `step-00001000` that hold everything needed to go on, evaluate or export.
+//
+//   model.safetensors    state_dict with PyTorch's keys
+//   trainer.safetensors  optimizer state by parameter name
+//   state.json           step, data position, seed, schedule, meters, metrics (training_state.h)
+//   config.yaml          the resolved config
+//   manifest.json        format version, sizes and hashes of the others; written last
+//
+// A checkpoint appears by one rename of a finished folder, so at any instruction a crash leaves the earlier ones
+// untouched and no half one. All errors are CheckpointErrors.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "config/value.h"
+#include "train/files.h"
+#include "train/safetensors.h"
+
+namespace rstorch {
+
+struct CheckpointContents {
+  std::vector<NamedTensor> model;
+  std::vector<NamedTensor> trainer;
+  config::Value state;
+  std::string config;  // YAML text
+};
+
+// One that is there: its manifest was read, and every file's size and hash compared with it.
+class Checkpoint {
+ public:
+  // `path`: a checkpoint, a link to one, a folder of checkpoints or a run folder (its last checkpoint).
+  explicit Checkpoint(const files::Path& path);
+
+  const files::Path& folder() const { return folder_; }  // without links
+  SafetensorsFile model() const { return SafetensorsFile(folder_ / "model.safetensors"); }
+  SafetensorsFile trainer() const { return SafetensorsFile(folder_ / "trainer.safetensors"); }
+  config::Value state() const;
+  std::string config_text() const { return files::read_text(folder_ / "config.yaml"); }
+  config::Value manifest() const { return manifest_; }
+  uint64_t bytes() const;  // of all files
+
+ private:
+  files::Path folder_;
+  config::Value manifest_;
+};
+
+// The folder `checkpoints` of a run, of which this process is the only writer.
+class CheckpointStore {
+ public:
+  // Makes the folder where it is not there and clears what killed processes left behind.
+  explicit CheckpointStore(files::Path folder);
+
+  // Writes the checkpoint of a step (in place of one of the same step) and points `last` at it. On an error the
+  // earlier checkpoints are as they were and nothing is left of the new one but, at most, the whole of it.
+  void save(int64_t step, const CheckpointContents& contents);
+  // Points `best` at a step that was saved.
+  void mark_best(int64_t step);
+  // Removes all but the newest `keep_last` and the best one. Does not throw: what cannot be removed is logged.
+  void prune(int64_t keep_last);
+
+  // Ascending. A step is listed if its folder is there, whole or not.
+  std::vector<int64_t> steps() const;
+  files::Path path_of(int64_t step) const;
+  const files::Path& folder() const { return folder_; }
+
+ private:
+  void sweep();
+
+  files::Path folder_;
+};
+
+}  // namespace rstorch

@@ -1,0 +1,171 @@
+#include "train/files.h"
+
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace rstorch::files {
+namespace {
+
+Path beside(const Path& path, std::string_view suffix) {
+  Path out = path;
+  out += suffix;
+  return out;
+}
+
+// Calls f until it was not interrupted by a signal.
+template <class F>
+auto retry(F&& f) {
+  auto result = f();
+  while (result < 0 && errno == EINTR) result = f();
+  return result;
+}
+
+void write_all(int file, const Path& path, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = retry([&] { return ::write(file, bytes.data(), bytes.size()); });
+    if (written < 0) fail("write", path);
+    bytes = bytes.subspan(size_t(written));
+  }
+}
+
+void sync(int file, const Path& path) {
+  if (retry([&] { return ::fsync(file); }) != 0) fail("flush to the disk", path);
+}
+
+Descriptor open_folder(const Path& path) {
+  Descriptor folder(retry([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
+  if (!folder.is_open()) fail("open the folder", path);
+  return folder;
+}
+
+}  // namespace
+
+void fail(std::string_view operation, const Path& path) {
+  const int reason = errno;
+  std::string hint;
+  if (reason == ENOSPC || reason == EDQUOT) hint = "free some space, or put the run elsewhere with run.dir";
+  if (reason == EACCES || reason == EPERM || reason == EROFS)
+    hint = "check the permissions, or put the run elsewhere with run.dir";
+  throw CheckpointError(format("cannot {} {}: {}", operation, path.string(), std::strerror(reason)), hint);
+}
+
+Descriptor::~Descriptor() {
+  if (is_open()) ::close(number_);
+}
+
+Writer::Writer(const Path& path)
+    : path_(path), file_(retry([&] { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666); })) {
+  if (!file_.is_open()) fail("create", path_);
+}
+
+void Writer::write(std::span<const std::byte> bytes) { write_all(file_.number(), path_, bytes); }
+
+void Writer::finish() {
+  sync(file_.number(), path_);
+  // Network file systems report a full disk here. The descriptor is gone whatever close says.
+  if (::close(file_.release()) != 0 && errno != EINTR) fail("close", path_);
+}
+
+LineFile::LineFile(const Path& path)
+    : path_(path), file_(retry([&] { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666); })) {
+  if (!file_.is_open()) fail("open", path_);
+}
+
+void LineFile::append(std::string_view lines) {
+  const off_t before = ::lseek(file_.number(), 0, SEEK_END);
+  if (before < 0) fail("seek in", path_);
+  try {
+    write_all(file_.number(), path_, std::as_bytes(std::span(lines)));
+  } catch (const CheckpointError&) {
+    // If even this fails, the reader of the file ignores a last line without its end.
+    if (::ftruncate(file_.number(), before) != 0) errno = 0;
+    throw;
+  }
+}
+
+void LineFile::sync() { files::sync(file_.number(), path_); }
+
+Descriptor try_lock_folder(const Path& folder) {
+  Descriptor handle = open_folder(folder);
+  if (retry([&] { return ::flock(handle.number(), LOCK_EX | LOCK_NB); }) == 0) return handle;
+  if (errno == EWOULDBLOCK) return {};
+  fail("lock the folder", folder);
+}
+
+void read_pieces(const Path& path, const std::function<void(std::string_view)>& piece) {
+  const Descriptor file(retry([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); }));
+  if (!file.is_open()) fail("open", path);
+  std::vector<char> buffer(1 << 16);
+  for (;;) {
+    const ssize_t got = retry([&] { return ::read(file.number(), buffer.data(), buffer.size()); });
+    if (got < 0) fail("read", path);
+    if (got == 0) return;
+    piece({buffer.data(), size_t(got)});
+  }
+}
+
+std::string read_text(const Path& path) {
+  std::string text;
+  read_pieces(path, [&](std::string_view piece) { text += piece; });
+  return text;
+}
+
+void write_atomically(const Path& path, std::string_view text) {
+  const Path temporary = beside(path, ".tmp");
+  try {
+    Writer writer(temporary);
+    writer.write(text);
+    writer.finish();
+    move(temporary, path);
+  } catch (const CheckpointError&) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  sync_folder(path.parent_path());
+}
+
+void make_folders(const Path& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (!error) return;
+  errno = error.value();
+  fail("make the folder", path);
+}
+
+void sync_folder(const Path& path) {
+  const Path folder = path.empty() ? Path(".") : path;
+  sync(open_folder(folder).number(), folder);
+}
+
+void move(const Path& from, const Path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) fail(format("rename {} to", from.filename().string()), to);
+}
+
+void move_link(const Path& link, const Path& target) {
+  const Path temporary = beside(link, ".tmp");
+  ::unlink(temporary.c_str());
+  if (::symlink(target.c_str(), temporary.c_str()) != 0) fail("make the link", temporary);
+  try {
+    move(temporary, link);
+  } catch (const CheckpointError&) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  sync_folder(link.parent_path());
+}
+
+void remove_all(const Path& path) {
+  std::error_code error;
+  std::filesystem::remove_all(path, error);
+  if (!error) return;
+  errno = error.value();
+  fail("remove", path);
+}
+
+}  // namespace rstorch::files

@@ -1,0 +1,82 @@
+// The file system as a run needs it: what was written is on the disk, and a crash at any instruction leaves the old or
+// the new contents, never half of one.
+//
+// Every failure is a CheckpointError that names the operation, the path and the system's reason.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/error.h"
+
+namespace rstorch::files {
+
+using Path = std::filesystem::path;
+
+// "cannot write runs/a/metrics.jsonl: No space left on device", from errno.
+[[noreturn]] void fail(std::string_view operation, const Path& path);
+
+// A file descriptor that closes itself.
+class Descriptor {
+ public:
+  Descriptor() = default;
+  explicit Descriptor(int number) : number_(number) {}
+  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(number_, other.number_);
+    return *this;
+  }
+  ~Descriptor();
+
+  int number() const { return number_; }
+  bool is_open() const { return number_ >= 0; }
+  int release() { return std::exchange(number_, -1); }
+
+ private:
+  int number_ = -1;
+};
+
+// A new file, written front to back. Without finish() nothing is promised about its contents.
+class Writer {
+ public:
+  explicit Writer(const Path& path);
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+  void finish();  // flushes to the disk and closes
+
+ private:
+  Path path_;
+  Descriptor file_;
+};
+
+// A file that grows by whole lines: a line that does not fit on the disk leaves no part of it behind.
+class LineFile {
+ public:
+  explicit LineFile(const Path& path);  // opened for appending; made where it is not there
+  void append(std::string_view lines);
+  void sync();
+  const Path& path() const { return path_; }
+
+ private:
+  Path path_;
+  Descriptor file_;
+};
+
+// Holds a folder for this process. Not open: another process holds it.
+Descriptor try_lock_folder(const Path& folder);
+
+std::string read_text(const Path& path);
+// The contents in pieces, front to back.
+void read_pieces(const Path& path, const std::function<void(std::string_view)>& piece);
+void write_atomically(const Path& path, std::string_view text);  // temporary file, fsync, rename, fsync of the folder
+void make_folders(const Path& path);
+void sync_folder(const Path& path);
+void move(const Path& from, const Path& to);           // atomic; replaces a file, not a folder that has something in it
+void move_link(const Path& link, const Path& target);  // the link shows the old or the new target at any time
+void remove_all(const Path& path);
+
+}  // namespace rstorch::files
