@@ -96,20 +96,15 @@ std::vector<std::string> names_in(const Path& folder) {
   return names;
 }
 
-bool exists(const Path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
-
 // A run folder or a folder of checkpoints stands for its last one.
 Path resolve(const Path& path) {
   for (const Path& candidate : {path, path / "last", path / "checkpoints" / "last"}) {
-    if (!exists(candidate / "manifest.json")) continue;
+    if (!files::is_there(candidate / "manifest.json")) continue;
     std::error_code error;
     const Path real = fs::canonical(candidate, error);
     return error || path.is_absolute() ? real : real.lexically_proximate(fs::current_path());
   }
-  if (!exists(path)) {
+  if (!files::is_there(path)) {
     throw CheckpointError(format("there is no checkpoint {}", path.string()),
                           "checkpoints are in runs/NAME/checkpoints");
   }
@@ -181,7 +176,7 @@ void CheckpointStore::sweep() {
     if (name.starts_with(kTemporary)) files::remove_all(folder_ / name);
     if (!name.starts_with(kReplaced)) continue;
     const Path current = folder_ / name.substr(kReplaced.size());
-    if (exists(current)) {
+    if (files::is_there(current)) {
       files::remove_all(folder_ / name);
     } else {
       files::move(folder_ / name, current);
@@ -204,7 +199,7 @@ void CheckpointStore::save(int64_t step, const CheckpointContents& contents) {
     writer.add("state.json", config::to_json(contents.state, 2) + "\n");
     writer.add("config.yaml", contents.config);
     writer.finish();
-    if (exists(final)) {
+    if (files::is_there(final)) {
       files::move(final, replaced);
       moved_away = true;
     }

@@ -98,6 +98,11 @@ Descriptor try_lock_folder(const Path& folder) {
   fail("lock the folder", folder);
 }
 
+bool is_there(const Path& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored);
+}
+
 void read_pieces(const Path& path, const std::function<void(std::string_view)>& piece) {
   const Descriptor file(retry([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); }));
   if (!file.is_open()) fail("open", path);

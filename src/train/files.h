@@ -69,6 +69,7 @@ class LineFile {
 // Holds a folder for this process. Not open: another process holds it.
 Descriptor try_lock_folder(const Path& folder);
 
+bool is_there(const Path& path);
 std::string read_text(const Path& path);
 // The contents in pieces, front to back.
 void read_pieces(const Path& path, const std::function<void(std::string_view)>& piece);
