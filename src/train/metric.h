@@ -60,7 +60,8 @@ class Accuracy final : public Metric {
             config::positive);
     }
   };
-  explicit Accuracy(Config config = {}) : config_(config) {}
+  Accuracy() : Accuracy(Config()) {}
+  explicit Accuracy(const Config& config) : config_(config) {}
   std::string name() const override;
   bool higher_is_better() const override { return true; }
   void add(const Tensor& output, const Tensor& target) override;
