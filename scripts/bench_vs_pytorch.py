@@ -184,9 +184,9 @@ class Peer:
         return json.loads(done.stdout.splitlines()[-1])
 
     def tune(self, workload, threads, seconds, with_compile):
-        """The fastest setting by short trials, two for each in turn."""
+        """The fastest setting by short trials in turn; the best of three each, as others may use the machine."""
         medians = {}
-        for _ in range(2):
+        for _ in range(3):
             for setting in settings_of(workload, with_compile):
                 result = self.measure(workload, setting, threads, seconds)
                 if result:
@@ -339,7 +339,7 @@ def parse_arguments():
 def compare(workload, ours, peers, arguments):
     """All rounds of one workload; one result for each peer."""
     log(workload.name)
-    settings = [peer.tune(workload, arguments.threads, arguments.seconds / 2, arguments.compile) for peer in peers]
+    settings = [peer.tune(workload, arguments.threads, arguments.seconds / 4, arguments.compile) for peer in peers]
     own_runs, peer_runs = [], [[] for _ in peers]
     for _ in range(arguments.rounds):
         if ours:

@@ -146,7 +146,7 @@ def main():
         sys.exit(f"FAIL: {error}")
     model.eval()
 
-    folder = arguments.data or Path(config["data"].get("val", config["data"])["path"])
+    folder = arguments.data or Path((config["data"].get("val") or config["data"])["path"])
     images, labels = read_idx(folder, "images"), torch.from_numpy(read_idx(folder, "labels").copy()).long()
     with torch.no_grad():
         expected = torch.cat([model(part) for part in normalise(images, transforms_of(config)).split(500)])
