@@ -1,0 +1,73 @@
+// Optimizer: changes parameters by their gradients. PyTorch's shape.
+//
+//   optim::SGD sgd(model.parameters(), {.lr = 1e-2, .momentum = 0.9});
+//   loss.backward();
+//   sgd.step();
+//   sgd.zero_grad();
+//
+// It works the same on parameters and on the flat tensors of a ParameterArena. A parameter without a gradient is
+// skipped and its step count stands still, as in PyTorch. step() never waits for the device.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "kernels/optim.h"
+#include "tensor/tensor.h"
+
+namespace rstorch::optim {
+
+class Optimizer {
+ public:
+  // What an optimizer knows of one parameter.
+  struct Slot {
+    Tensor parameter;
+    std::vector<Tensor> state;  // by the group's state_names; made at the first step
+    int64_t steps = 0;          // updates so far
+  };
+  // Parameters that share settings.
+  struct Group {
+    std::vector<Slot> slots;
+    kernels::OptimScalars settings;  // lr as given: the schedule's rate is scaled by its ratio to the first group's
+    std::vector<std::string_view> state_names;
+    // One update of w (1-D) by dw; state in the order of the names.
+    std::function<void(Stream&, const kernels::OptimScalars*, ConstView dw, View w, std::span<const View> state)>
+        update;
+  };
+
+  virtual ~Optimizer() = default;
+  Optimizer(Optimizer&&) = default;
+
+  void step();
+  void zero_grad();
+
+  // The rate of the first group; set_lr keeps the ratios of the others to it.
+  double lr() const { return lr_; }
+  void set_lr(double lr);
+  // Gradients are multiplied by it: 1 / loss scale, or 1 / count where losses were summed.
+  void set_grad_scale(double scale) { grad_scale_ = scale; }
+
+  const std::vector<Group>& groups() const { return groups_; }
+  // For checkpoints: makes the state of all slots (zeros) where there is none yet.
+  std::vector<Group>& groups_with_state();
+  // Takes over the groups of another optimizer of the same kind, with their settings.
+  void add_groups(Optimizer&& other);
+
+ protected:
+  Optimizer() = default;
+  // Throws ArgumentError for a parameter that does not require grad, is no leaf, or is in a group already.
+  void add_group(const std::vector<Tensor>& parameters, Group group);
+
+ private:
+  std::vector<Group> groups_;
+  double lr_ = 0;
+  double grad_scale_ = 1;
+  std::vector<kernels::OptimScalars> scalars_;  // one per slot, refreshed by step()
+  Tensor device_scalars_;                       // their copy where the parameters are not on the CPU
+};
+
+}  // namespace rstorch::optim
