@@ -55,13 +55,19 @@ using FullFloats = TypeList<float, double>;
 using Floats = TypeList<float, double, bf16, f16>;
 using Integers = TypeList<int64_t, int32_t, uint8_t>;
 using Numbers = TypeList<float, double, int64_t, int32_t, uint8_t>;                     // that arithmetic is defined on
+using AllNumbers = TypeList<float, double, bf16, f16, int64_t, int32_t, uint8_t>;
 using AllTypes = TypeList<float, double, bf16, f16, int64_t, int32_t, uint8_t, bool>;
+
+// Out of line, so that the many instances of dispatch() stay small.
+[[noreturn, gnu::noinline, gnu::cold]] inline void throw_no_kernel(std::string_view what, DType dtype) {
+  throw DTypeError(format("{}: no kernel for dtype {}", what, name_of(dtype)));
+}
 
 // Calls f(Type<T>{}) for the T of the list that has this dtype. Throws DTypeError, naming `what`, if there is none.
 template <class... Ts, class F>
 void dispatch(TypeList<Ts...>, DType dtype, std::string_view what, F&& f) {
   const bool found = ((dtype == dtype_of<Ts>() ? (f(Type<Ts>{}), true) : false) || ...);
-  if (!found) throw DTypeError(format("{}: no kernel for dtype {}", what, name_of(dtype)));
+  if (!found) throw_no_kernel(what, dtype);
 }
 
 }  // namespace rstorch

@@ -1,0 +1,33 @@
+// Loops over the OpenMP pool, the one that oneDNN uses too.
+//
+// May be called from several threads at once, each with its own team; inside a parallel region the calling thread does
+// all. Loop bodies must not throw.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include <omp.h>
+
+namespace rstorch::kernels {
+
+// Work that is not worth a second thread, in elements of a simple loop.
+inline constexpr int64_t kGrain = 16384;
+
+// Calls f(begin, end) on pieces that make up [0, n), each at least about `grain` long. All pieces but the last are
+// multiples of 64 long, so that the same elements lie in whole vectors whatever the number of threads.
+template <class F>
+void parallel_for(int64_t n, int64_t grain, const F& f) {
+  if (n <= 0) return;
+  const int64_t useful = std::max<int64_t>(n / std::max<int64_t>(grain, 1), 1);
+  const int64_t pieces =
+      n < 2 || useful < 2 || omp_in_parallel() ? 1 : std::min<int64_t>(omp_get_max_threads(), useful);
+  if (pieces == 1) return f(int64_t(0), n);
+  const int64_t piece = n < 64 * pieces ? (n + pieces - 1) / pieces : ((n + pieces - 1) / pieces + 63) / 64 * 64;
+#pragma omp parallel for schedule(static, 1) num_threads(int(pieces))
+  for (int64_t i = 0; i < pieces; ++i) {
+    if (i * piece < n) f(i * piece, std::min(n, (i + 1) * piece));
+  }
+}
+
+}  // namespace rstorch::kernels

@@ -1,0 +1,58 @@
+// Runs a loop in the widest vector instructions that the machine has.
+//
+//   vectorised([=] { for (int64_t i = 0; i < n; ++i) y[i] = f(x[i]); });
+//
+// The lambda is compiled once per instruction set: `flatten` inlines everything it calls into a function with that
+// target, and the compiler vectorises the loop there. So the loop must be inside the lambda and its calls must be
+// inlinable. Capture by value: what is captured by reference is read again from memory in every iteration.
+#pragma once
+
+#include <cstdint>
+
+namespace rstorch::kernels {
+
+enum class Isa : uint8_t { baseline, avx2, avx512 };
+
+#ifdef __x86_64__
+namespace detail {
+inline Isa detect_isa() {
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("x86-64-v4")) return Isa::avx512;
+  return __builtin_cpu_supports("x86-64-v3") ? Isa::avx2 : Isa::baseline;
+}
+inline const Isa isa = detect_isa();
+
+template <class F>
+[[gnu::flatten]] void run_baseline(F f) {
+  f();
+}
+template <class F>
+[[gnu::target("arch=x86-64-v3"), gnu::flatten]] void run_avx2(F f) {
+  f();
+}
+template <class F>
+[[gnu::target("arch=x86-64-v4,prefer-vector-width=512"), gnu::flatten]] void run_avx512(F f) {
+  f();
+}
+}  // namespace detail
+
+template <class F>
+void vectorised(F f) {
+  switch (detail::isa) {
+    case Isa::avx512:
+      return detail::run_avx512(f);
+    case Isa::avx2:
+      return detail::run_avx2(f);
+    case Isa::baseline:
+      return detail::run_baseline(f);
+  }
+}
+#else
+// Other processors: what the compiler was told to build for.
+template <class F>
+void vectorised(F f) {
+  f();
+}
+#endif
+
+}  // namespace rstorch::kernels
