@@ -78,15 +78,23 @@ LineFile::LineFile(const Path& path)
 }
 
 void LineFile::append(std::string_view lines) {
-  const off_t before = ::lseek(file_.number(), 0, SEEK_END);
-  if (before < 0) fail("seek in", path_);
+  const int64_t before = size();
   try {
     write_all(file_.number(), path_, std::as_bytes(std::span(lines)));
   } catch (const CheckpointError&) {
-    // If even this fails, the reader of the file ignores a last line without its end.
-    if (::ftruncate(file_.number(), before) != 0) errno = 0;
+    [[maybe_unused]] const int cut = ::ftruncate(file_.number(), before);  // nothing more can be done if it fails too
     throw;
   }
+}
+
+int64_t LineFile::size() const {
+  const off_t end = ::lseek(file_.number(), 0, SEEK_END);
+  if (end < 0) fail("read the size of", path_);
+  return int64_t(end);
+}
+
+void LineFile::cut(int64_t size) {
+  if (::ftruncate(file_.number(), size) != 0) fail("shorten", path_);
 }
 
 void LineFile::sync() { files::sync(file_.number(), path_); }

@@ -59,6 +59,8 @@ class LineFile {
   explicit LineFile(const Path& path);  // opened for appending; made where it is not there
   void append(std::string_view lines);
   void sync();
+  int64_t size() const;
+  void cut(int64_t size);
   const Path& path() const { return path_; }
 
  private:

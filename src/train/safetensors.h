@@ -12,15 +12,13 @@
 #include <string>
 #include <vector>
 
+#include "nn/module.h"
 #include "tensor/tensor.h"
 #include "train/files.h"
 
 namespace rstorch {
 
-struct NamedTensor {
-  std::string name;
-  Tensor tensor;
-};
+using nn::NamedTensor;
 
 using Sink = std::function<void(std::span<const std::byte>)>;
 

@@ -1,0 +1,47 @@
+#include "train/stop_signals.h"
+
+#include <atomic>
+
+#include <unistd.h>
+
+namespace rstorch {
+namespace {
+
+std::atomic<int> received = 0;
+static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may only use lock-free atomics");
+
+void handle(int signal) {
+  const int before = received.exchange(signal);
+  if (signal == SIGINT && before == SIGINT) _exit(128 + SIGINT);
+}
+
+}  // namespace
+
+StopSignals::StopSignals() {
+  received = 0;
+  struct sigaction action {};
+  action.sa_handler = handle;
+  action.sa_flags = SA_RESTART;
+  for (size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &action, &previous_[i]);
+}
+
+StopSignals::~StopSignals() {
+  for (size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &previous_[i], nullptr);
+}
+
+bool StopSignals::requested() const { return received != 0; }
+
+std::string_view StopSignals::name() const {
+  switch (received) {
+    case SIGTERM:
+      return "SIGTERM";
+    case SIGINT:
+      return "SIGINT";
+    case SIGUSR1:
+      return "SIGUSR1";
+    default:
+      return {};
+  }
+}
+
+}  // namespace rstorch
