@@ -57,5 +57,7 @@ Value substitute(Value tree, const Value& names, Report& report);
 
 // How a plain (unquoted) YAML scalar reads: null, true/false, numbers, else text. Unclear numbers are reported.
 Value resolve_plain(std::string_view text, Span where, Report& report);
+// The same, when only a number is of interest: null when the text is none.
+Value resolve_number(std::string_view text);
 
 }  // namespace rstorch::config

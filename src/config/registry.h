@@ -61,7 +61,6 @@ namespace detail {
 const StructInfo& no_fields();
 Value read_no_fields(const Value& body, Report& report, const ReadOptions& options);
 void unknown_kind(const Chosen& chosen, std::string_view noun, std::span<const std::string_view> names, Report& report);
-void constructor_failed(std::string_view name);
 template <class T>
 concept HasConfig = requires {
   typename T::Config;

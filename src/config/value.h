@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -52,8 +53,9 @@ class Value {
   const std::string& as_string() const;
 
   // Lists and maps (empty for others).
-  const std::vector<Value>& items() const { return items_; }
-  std::vector<Value>& items() { return items_; }
+  const std::vector<Value>& items() const& { return items_; }
+  std::vector<Value>& items() & { return items_; }
+  std::vector<Value> items() && { return std::move(items_); }  // so that a loop over a temporary is safe
   size_t size() const { return items_.size(); }
   bool empty() const { return items_.empty(); }
   const Value& operator[](size_t index) const { return items_.at(index); }

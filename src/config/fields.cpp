@@ -1,0 +1,351 @@
+#include "config/fields.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "config/load.h"
+#include "config/suggest.h"
+
+namespace rstorch::config {
+namespace {
+
+constexpr size_t max_unknown_keys = 40;  // of one map
+
+std::string subject(const Value& value) {
+  return value.path().empty() ? std::string("the config") : "`" + value.path() + "`";
+}
+
+// --- wrong types ---
+
+std::string lower(std::string text) {
+  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  return text;
+}
+
+// What a text was probably meant to be, when a boolean, number or null was wanted.
+std::string text_fix(const Value& value, const Type& wanted) {
+  const std::string& text = value.as_string();
+  const std::string low = lower(text);
+  const auto is_any = [&](std::initializer_list<const char*> words) {
+    return std::any_of(words.begin(), words.end(), [&](const char* word) { return low == word; });
+  };
+  if (wanted.nullable && is_any({"none", "nil", "null"})) return "write `null`";
+  if (wanted.kind == Type::Kind::boolean) {
+    if (is_any({"yes", "on", "true", "y"})) return "write `true`; booleans are `true` and `false` only";
+    if (is_any({"no", "off", "false", "n"})) return "write `false`; booleans are `true` and `false` only";
+    return "booleans are `true` and `false`";
+  }
+  const Value bare = resolve_number(text);
+  if (!value.is_plain() && bare.is_number()) return format("remove the quotes: {}", text);
+  if (is_any({"inf", "infinity", "+inf"})) return "write `.inf`";
+  if (const size_t comma = text.find(',');
+      comma != std::string::npos && text.find(',', comma + 1) == std::string::npos) {
+    std::string dotted = text;
+    dotted[comma] = '.';
+    if (resolve_number(dotted).is_number()) return format("write {}: the decimal sign is a point", dotted);
+  }
+  return {};
+}
+
+std::string type_fix(const Value& value, const Type& wanted) {
+  using Kind = Type::Kind;
+  const bool scalar = value.is_scalar() && !value.is_null();
+  if (wanted.kind == Kind::integer && value.is_real()) {
+    const double x = value.as_double();
+    if (x == std::floor(x) && std::abs(x) < 1e15) return format("write {}", static_cast<int64_t>(x));
+    return "write a number without a fraction";
+  }
+  if (wanted.kind == Kind::string && scalar) return format("quote it: \"{}\"", value.text());
+  if (wanted.kind == Kind::boolean && value.is_int()) {
+    return format("write `{}`; booleans are `true` and `false` only", value.as_int() != 0);
+  }
+  if (wanted.kind == Kind::boolean || wanted.kind == Kind::integer || wanted.kind == Kind::number) {
+    return value.is_string() ? text_fix(value, wanted) : "";
+  }
+  const bool list = wanted.kind == Kind::list || wanted.kind == Kind::tuple;
+  if (list && scalar) return format("write [{}]", value.text());
+  if (wanted.kind == Kind::structure && value.is_list()) return "remove the `- ` before the keys";
+  return {};
+}
+
+void wrong_type(const Value& value, const Type& wanted, Context& context) {
+  if (value.is_broken()) return;
+  Diagnostic& d = context.report.error(Code::wrong_type, format("{} wants {}", subject(value), wanted.wanted()));
+  d.at(value).label(value.is_null() ? "there is nothing" : "this is " + value.kind_text());
+  const std::string fix = type_fix(value, wanted);
+  d.help(fix.empty() && value.is_null() && !value.key().empty() ? format("give a value, or remove `{}`", value.key())
+                                                                : fix);
+}
+
+// --- checks ---
+
+std::optional<double> amount_of(const Value& value) {
+  if (value.is_number()) return value.as_double();
+  if (value.is_string()) {
+    if (const auto duration = parse_duration(value.as_string())) return duration->amount;
+  }
+  return std::nullopt;
+}
+
+bool passes(const Check& check, const Value& value) {
+  switch (check.rule) {
+    case Check::Rule::range: {
+      const auto x = amount_of(value);
+      if (!x) return true;
+      const bool low = check.low_open ? *x > check.low : *x >= check.low;
+      const bool high = check.high_open ? *x < check.high : *x <= check.high;
+      return low && high;
+    }
+    case Check::Rule::one_of:
+      return std::find(check.choices.begin(), check.choices.end(), value.text()) != check.choices.end();
+    case Check::Rule::non_empty:
+      return value.is_string() ? !value.as_string().empty() : !value.empty();
+    default:
+      return true;
+  }
+}
+
+void apply_check(const Check& check, const Value& value, Report& report) {
+  if (value.is_null() || value.is_broken()) return;
+  if (check.per_element && !value.is_scalar()) {
+    Check inner = check;
+    inner.per_element = false;
+    for (const Value& item : value.items())
+      apply_check(check.per_element && !item.is_scalar() ? check : inner, item, report);
+    return;
+  }
+  if (passes(check, value)) return;
+  const bool choice = check.rule == Check::Rule::one_of;
+  Diagnostic& d = report.error(Code::out_of_range,
+                               format("{} must be {}{}", subject(value), choice ? "one of " : "", check.text()));
+  if (check.rule == Check::Rule::non_empty) {
+    d.at(value).label("this is empty");
+    return;
+  }
+  d.at(value).label(format("this is {}", value.text()));
+  if (!choice || !value.is_string()) return;
+  const std::vector<std::string_view> known(check.choices.begin(), check.choices.end());
+  if (const auto near = nearest(value.as_string(), known)) d.label(format("did you mean `{}`?", *near));
+}
+
+const Check* find_rule(const std::vector<Check>& checks, Check::Rule rule) {
+  const auto it = std::find_if(checks.begin(), checks.end(), [rule](const Check& c) { return c.rule == rule; });
+  return it == checks.end() ? nullptr : &*it;
+}
+
+void report_unknown_keys(const Value& map, std::span<const std::string_view> known,
+                         const std::vector<std::string_view>& fields, Report& report) {
+  size_t count = 0;
+  for (const Value& item : map.items()) {
+    if (std::find(known.begin(), known.end(), item.key()) != known.end() || item.key().empty()) continue;
+    if (++count > max_unknown_keys) return;
+    const Suggestion suggestion = suggest_key(item.key(), known);
+    const std::string place = map.path().empty() ? "" : format(" in `{}`", map.path());
+    Diagnostic& d = report.error(Code::unknown_key, format("unknown key `{}`{}", item.key(), place));
+    d.key(item).label(suggestion.label).help(fields.empty() && known.empty() ? "it takes no keys" : suggestion.help);
+    if (item.origin() == Origin::base) {
+      d.help(format("`~{}:` in the file that extends this one removes the key", item.key()));
+    }
+  }
+}
+
+void report_missing(const Value& map, const Fields::Field& field, Report& report) {
+  const std::string place = map.path().empty() ? "the config" : format("`{}`", map.path());
+  Diagnostic& d = report.error(Code::missing_key, format("{} needs the key `{}`", place, field.name));
+  if (map.key_span().known()) {
+    d.key(map);
+  } else {
+    d.at(map);
+  }
+  d.help(format("{} ({}): {}", field.name, field.codec->type().text(), field.help));
+}
+
+}  // namespace
+
+bool Fields::Field::required() const { return find_rule(checks, Check::Rule::required) != nullptr; }
+
+bool Fields::read(const Value& map, Report& report, const ReadOptions& options) const {
+  if (map.is_broken()) return false;
+  const size_t before = report.size();
+  std::vector<std::string_view> names;
+  for (const Field& field : fields_) names.push_back(field.name);
+  std::vector<std::string_view> known = names;
+  known.insert(known.end(), options.also.begin(), options.also.end());
+  report_unknown_keys(map, known, names, report);
+
+  const ReadOptions fresh;
+  bool broken = false;
+  for (const Field& field : fields_) {
+    const Value* value = map.find(field.name);
+    if (!value) {
+      if (field.required()) report_missing(map, field, report);
+      continue;
+    }
+    broken = broken || value->is_broken();
+    Context context{report, field.checks, fresh};
+    const size_t errors = report.size();
+    field.codec->read(*value, field.address, context);
+    if (report.size() > errors) continue;
+    for (const Check& check : field.checks) apply_check(check, *value, report);
+  }
+  return !broken && report.size() == before;
+}
+
+Value Fields::write() const {
+  Value out = Value::map();
+  for (const Field& field : fields_) out.set(field.name, field.codec->write(field.address));
+  return out;
+}
+
+StructInfo Fields::describe() const {
+  StructInfo out;
+  for (const Field& field : fields_) {
+    FieldInfo info;
+    info.name = field.name;
+    info.help = field.help;
+    info.type = field.codec->type();
+    info.required = field.required();
+    if (!info.required) info.fallback = field.codec->write(field.address);
+    info.checks = field.checks;
+    out.fields.push_back(std::move(info));
+  }
+  return out;
+}
+
+Value adopt_origins(Value resolved, const Value& given) {
+  if (given.is_broken()) return resolved;
+  if (resolved.key() == given.key() && given.key_span().known()) resolved.set_key(given.key(), given.key_span());
+  if (given.span().known()) resolved.set_span(given.span(), given.is_plain());
+  resolved.set_path(given.path());
+  resolved.set_note(given.note());
+  for (size_t i = 0; i < resolved.size(); ++i) {
+    Value& item = resolved.items()[i];
+    const Value* other = resolved.is_map()                     ? given.find(item.key())
+                         : given.is_list() && i < given.size() ? &given[i]
+                                                               : nullptr;
+    if (other) {
+      item = adopt_origins(std::move(item), *other);
+    } else if (resolved.is_list()) {
+      item.set_span(given.span());  // a scalar that stands for every element
+    }
+  }
+  return resolved;
+}
+
+namespace detail {
+
+bool read_bool(const Value& value, bool fallback, Context& context) {
+  if (value.is_bool()) return value.as_bool();
+  wrong_type(value, Codec<bool>::type(), context);
+  return fallback;
+}
+
+int64_t read_int(const Value& value, int64_t fallback, int64_t low, int64_t high, Context& context) {
+  if (!value.is_int()) {
+    wrong_type(value, Codec<int64_t>::type(), context);
+    return fallback;
+  }
+  const int64_t x = value.as_int();
+  if (x >= low && x <= high) return x;
+  context.report.error(Code::out_of_range, format("{} must be {} to {}", subject(value), low, high))
+      .at(value)
+      .label(format("this is {}", x));
+  return fallback;
+}
+
+double read_double(const Value& value, double fallback, Context& context) {
+  if (!value.is_number()) {
+    wrong_type(value, Codec<double>::type(), context);
+    return fallback;
+  }
+  const double x = value.as_double();
+  if (!std::isnan(x)) return x;
+  context.report.error(Code::out_of_range, format("{} must be a number", subject(value)))
+      .at(value)
+      .label("this is not a number (NaN)");
+  return fallback;
+}
+
+std::string read_string(const Value& value, std::string fallback, Context& context) {
+  if (value.is_string()) return value.as_string();
+  wrong_type(value, Codec<std::string>::type(), context);
+  return fallback;
+}
+
+namespace {
+
+std::string unit_help(const Check* allowed) {
+  if (!allowed) return "write such as `10 epochs`, `500 steps`, `2h`, `60s` or `524288 tokens`";
+  std::string out;
+  for (const Unit unit : allowed->units) {
+    const Duration sample = unit == Unit::seconds ? Duration::seconds(7200) : Duration{10, unit};
+    out += (out.empty() ? "write such as `" : " or `") + sample.text() + "`";
+  }
+  return out;
+}
+
+}  // namespace
+
+Duration read_duration(const Value& value, Duration fallback, Context& context) {
+  if (value.is_broken()) return fallback;
+  const Check* bare = find_rule(context.checks, Check::Rule::default_unit);
+  const Check* allowed = find_rule(context.checks, Check::Rule::units);
+  std::optional<Duration> found;
+  if (value.is_string()) found = parse_duration(value.as_string());
+  if (value.is_number() && bare) {
+    found = Duration{value.as_double(), bare->units[0]};
+    const bool fraction = found->amount != std::floor(found->amount);
+    if (fraction && found->unit != Unit::epochs && found->unit != Unit::seconds) found.reset();
+  }
+  if (!found || !std::isfinite(found->amount)) {
+    Diagnostic& d = context.report.error(Code::wrong_type, format("{} wants an amount with a unit", subject(value)));
+    d.at(value).label(value.is_number() ? "of what?" : value.is_null() ? "there is nothing" : "this is none");
+    d.help(unit_help(allowed));
+    return fallback;
+  }
+  if (allowed && std::find(allowed->units.begin(), allowed->units.end(), found->unit) == allowed->units.end()) {
+    context.report.error(Code::out_of_range, format("{} must be {}", subject(value), allowed->text()))
+        .at(value)
+        .label(format("this is in {}", unit_name(found->unit)))
+        .help(unit_help(allowed));
+    return fallback;
+  }
+  return *found;
+}
+
+int read_choice(const Value& value, std::span<const std::string_view> names, Context& context) {
+  if (value.is_broken()) return -1;
+  if (value.is_string()) {
+    const auto it = std::find(names.begin(), names.end(), value.as_string());
+    if (it != names.end()) return static_cast<int>(it - names.begin());
+  }
+  Diagnostic& d =
+      context.report.error(Code::out_of_range, format("{} must be one of {}", subject(value), join(names, ", ")));
+  d.at(value).label(value.is_null() ? "there is nothing" : format("this is `{}`", value.text()));
+  const auto near = value.is_string() ? nearest(value.as_string(), names) : std::nullopt;
+  if (near) d.label(format("did you mean `{}`?", *near));
+  return -1;
+}
+
+bool want_list(const Value& value, const Type& type, Context& context) {
+  if (value.is_list()) return true;
+  wrong_type(value, type, context);
+  return false;
+}
+
+bool want_map(const Value& value, const Type& type, Context& context) {
+  if (value.is_map()) return true;
+  wrong_type(value, type, context);
+  return false;
+}
+
+bool want_length(const Value& value, size_t length, const Type& type, Context& context) {
+  if (value.size() == length) return true;
+  context.report.error(Code::wrong_type, format("{} wants {}", subject(value), type.wanted()))
+      .at(value)
+      .label(format("this has {}", value.size()));
+  return false;
+}
+
+}  // namespace detail
+}  // namespace rstorch::config

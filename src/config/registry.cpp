@@ -1,0 +1,127 @@
+#include "config/registry.h"
+
+#include <algorithm>
+
+#include "config/suggest.h"
+
+namespace rstorch::config {
+namespace {
+
+std::string subject(const Value& value) {
+  return value.path().empty() ? std::string("the config") : "`" + value.path() + "`";
+}
+
+std::string_view article(std::string_view noun) {
+  return !noun.empty() && std::string_view("aeiou").find(noun[0]) != std::string_view::npos ? "an" : "a";
+}
+
+void no_kind(const Value& value, std::string_view noun, const std::string& label, Report& report) {
+  report.error(Code::wrong_type, format("{} names no {}", subject(value), noun))
+      .at(value)
+      .label(label)
+      .help("write `Name`, `Name: {key: value}` or `{type: Name, key: value}`");
+}
+
+std::optional<Chosen> typed(const Value& value, const Value& type, std::string_view noun, Report& report) {
+  if (type.is_broken()) return std::nullopt;
+  if (!type.is_string()) {
+    report.error(Code::wrong_type, format("`{}` wants the name of {} {}", type.path(), article(noun), noun))
+        .at(type)
+        .label("this is " + type.kind_text());
+    return std::nullopt;
+  }
+  return Chosen{type.as_string(), value.without({"type"}), &type, true};
+}
+
+// The only key that no one else reads.
+const Value* only_kind(const Value& value, const ReadOptions& options) {
+  const Value* found = nullptr;
+  for (const Value& item : value.items()) {
+    if (std::find(options.also.begin(), options.also.end(), item.key()) != options.also.end()) continue;
+    if (found) return nullptr;
+    found = &item;
+  }
+  return found;
+}
+
+std::optional<Chosen> named(const Value& body, std::string_view noun, Report& report) {
+  if (body.is_broken()) return std::nullopt;
+  if (body.is_map() || body.is_null()) return Chosen{body.key(), body, &body, false};
+  report.error(Code::wrong_type, format("{} `{}` wants a map of keys and values", noun, body.key()))
+      .at(body)
+      .label("this is " + body.kind_text())
+      .help(format("write `{}: {{key: value}}`; `rstorch list` shows the keys", body.key()));
+  return std::nullopt;
+}
+
+}  // namespace
+
+const Kind* KindTable::find(std::string_view name) const {
+  const auto it = std::find_if(kinds.begin(), kinds.end(), [&](const Kind* kind) { return kind->name == name; });
+  return it == kinds.end() ? nullptr : *it;
+}
+
+std::string help_list(const KindTable& table) {
+  size_t width = 0;
+  for (const Kind* kind : table.kinds) width = std::max(width, kind->name.size());
+  std::string out;
+  for (const Kind* kind : table.kinds) {
+    out += format("{}{:{}}  {}", out.empty() ? "" : "\n", kind->name, width, kind->help);
+  }
+  return out;
+}
+
+std::string help_text(std::string_view noun, const Kind& kind) {
+  return format("{} ({})\n{}\n\n{}", kind.name, noun, kind.help, help_table(kind.fields()));
+}
+
+std::optional<Chosen> choose(const Value& value, std::string_view noun, Report& report, const ReadOptions& options) {
+  if (value.is_broken()) return std::nullopt;
+  if (value.is_string()) {
+    Value body;
+    body.set_key(value.as_string(), value.span());
+    body.set_span(value.span());
+    body.set_path(value.path());
+    return Chosen{value.as_string(), std::move(body), &value, false};
+  }
+  if (value.is_map()) {
+    if (const Value* type = value.find("type")) return typed(value, *type, noun, report);
+    if (const Value* only = only_kind(value, options)) return named(*only, noun, report);
+    no_kind(value, noun, value.empty() ? "this is empty" : "which of these keys is it?", report);
+    return std::nullopt;
+  }
+  no_kind(value, noun, value.is_null() ? "there is nothing" : "this is " + value.kind_text(), report);
+  return std::nullopt;
+}
+
+namespace detail {
+
+const StructInfo& no_fields() {
+  static const StructInfo none;
+  return none;
+}
+
+Value read_no_fields(const Value& body, Report& report, const ReadOptions& options) {
+  for (const Value& item : body.items()) {
+    if (std::find(options.also.begin(), options.also.end(), item.key()) != options.also.end()) continue;
+    report.error(Code::unknown_key, format("unknown key `{}` in `{}`", item.key(), body.path()))
+        .key(item)
+        .label("it takes no keys");
+  }
+  return Value::map();
+}
+
+void unknown_kind(const Chosen& chosen, std::string_view noun, std::span<const std::string_view> names,
+                  Report& report) {
+  const Suggestion suggestion = suggest_kind(noun, chosen.name, names);
+  Diagnostic& d = report.error(Code::unknown_kind, format("there is no {} `{}`", noun, chosen.name));
+  if (chosen.where->is_string() && chosen.where->as_string() == chosen.name) {
+    d.at(*chosen.where);
+  } else {
+    d.key(*chosen.where);
+  }
+  d.label(suggestion.label).help(suggestion.help);
+}
+
+}  // namespace detail
+}  // namespace rstorch::config
