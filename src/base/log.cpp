@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 
-namespace rstorch::log {
+namespace rstorch::logging {
 namespace {
 
 spdlog::level::level_enum spd(Level level) {
@@ -69,4 +69,4 @@ void flush() {
   if (sinks().file) sinks().file->flush();
 }
 
-}  // namespace rstorch::log
+}  // namespace rstorch::logging

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-namespace rstorch::log {
+namespace rstorch::logging {
 
 enum class Level { debug, info, warning, error };
 
@@ -23,4 +23,4 @@ inline void warning(std::string_view message) { write(Level::warning, message); 
 inline void error(std::string_view message) { write(Level::error, message); }
 void flush();
 
-}  // namespace rstorch::log
+}  // namespace rstorch::logging

@@ -72,8 +72,6 @@ class FolderWriter {
   Value files_ = Value::map();
 };
 
-std::string folder_name(int64_t step) { return format("{}{:08}", kPrefix, step); }
-
 std::optional<int64_t> step_of(std::string_view name) {
   if (!name.starts_with(kPrefix)) return {};
   name.remove_prefix(kPrefix.size());
@@ -152,6 +150,17 @@ Value read_manifest(const Path& file) {
 
 }  // namespace
 
+std::string checkpoint_name(int64_t step) { return format("{}{:08}", kPrefix, step); }
+
+std::vector<int64_t> checkpoint_steps(const Path& folder) {
+  std::vector<int64_t> out;
+  for (const std::string& name : names_in(folder)) {
+    if (const auto step = step_of(name)) out.push_back(*step);
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
 Checkpoint::Checkpoint(const Path& path)
     : folder_(resolve(path)), manifest_(read_manifest(folder_ / "manifest.json")) {}
 
@@ -185,7 +194,7 @@ void CheckpointStore::sweep() {
 }
 
 void CheckpointStore::save(int64_t step, const CheckpointContents& contents) {
-  const std::string name = folder_name(step);
+  const std::string name = checkpoint_name(step);
   const Path temporary = folder_ / (std::string(kTemporary) + name);
   const Path replaced = folder_ / (std::string(kReplaced) + name);
   const Path final = folder_ / name;
@@ -215,33 +224,22 @@ void CheckpointStore::save(int64_t step, const CheckpointContents& contents) {
   if (moved_away) files::remove_all(replaced);
 }
 
-void CheckpointStore::mark_best(int64_t step) { files::move_link(folder_ / "best", folder_name(step)); }
+void CheckpointStore::mark_best(int64_t step) { files::move_link(folder_ / "best", checkpoint_name(step)); }
 
 void CheckpointStore::prune(int64_t keep_last) try {
-  std::vector<int64_t> old = steps();
+  std::vector<int64_t> old = checkpoint_steps(folder_);
   old.resize(size_t(std::max<int64_t>(0, int64_t(old.size()) - keep_last)));
   std::error_code error;
   const auto best = step_of(fs::read_symlink(folder_ / "best", error).string());
   for (const int64_t step : old) {
     if (step == best) continue;
     // A name that no reader looks at, before the files go one by one.
-    const Path temporary = folder_ / (std::string(kTemporary) + folder_name(step));
+    const Path temporary = folder_ / (std::string(kTemporary) + checkpoint_name(step));
     files::move(path_of(step), temporary);
     files::remove_all(temporary);
   }
 } catch (const CheckpointError& e) {
-  log::warning(format("old checkpoints stay: {}", e.what()));
+  logging::warning(format("old checkpoints stay: {}", e.what()));
 }
-
-std::vector<int64_t> CheckpointStore::steps() const {
-  std::vector<int64_t> out;
-  for (const std::string& name : names_in(folder_)) {
-    if (const auto step = step_of(name)) out.push_back(*step);
-  }
-  std::sort(out.begin(), out.end());
-  return out;
-}
-
-Path CheckpointStore::path_of(int64_t step) const { return folder_ / folder_name(step); }
 
 }  // namespace rstorch

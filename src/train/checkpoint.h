@@ -45,6 +45,10 @@ class Checkpoint {
   config::Value manifest_;
 };
 
+std::string checkpoint_name(int64_t step);  // "step-00001000"
+// The steps that a folder of checkpoints has, ascending; whole or not.
+std::vector<int64_t> checkpoint_steps(const files::Path& folder);
+
 // The folder `checkpoints` of a run, of which this process is the only writer.
 class CheckpointStore {
  public:
@@ -59,9 +63,7 @@ class CheckpointStore {
   // Removes all but the newest `keep_last` and the best one. Does not throw: what cannot be removed is logged.
   void prune(int64_t keep_last);
 
-  // Ascending. A step is listed if its folder is there, whole or not.
-  std::vector<int64_t> steps() const;
-  files::Path path_of(int64_t step) const;
+  files::Path path_of(int64_t step) const { return folder_ / checkpoint_name(step); }
   const files::Path& folder() const { return folder_; }
 
  private:

@@ -67,7 +67,7 @@ void MetricsLog::File::add(std::string_view line) {
     waiting.clear();
     warned = false;
   } catch (const CheckpointError& e) {
-    if (!warned) log::warning(format("{}; training goes on, the lines wait", e.what()));
+    if (!warned) logging::warning(format("{}; training goes on, the lines wait", e.what()));
     warned = true;
   }
 }

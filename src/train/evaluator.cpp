@@ -1,0 +1,41 @@
+#include "train/evaluator.h"
+
+#include "autograd/grad_mode.h"
+#include "ops/ops.h"
+
+namespace rstorch {
+
+Evaluator::Evaluator(nn::Module& model, const nn::Loss& loss, const std::vector<MetricRegistry::Recipe>& metrics,
+                     Device device)
+    : model_(model), loss_(loss), device_(device) {
+  for (const MetricRegistry::Recipe& recipe : metrics) metrics_.push_back(recipe.make());
+}
+
+std::optional<Metrics> Evaluator::evaluate(const data::DataLoader& loader, const std::function<bool()>& interrupted) {
+  const NoGrad no_grad;
+  const EvalMode eval_mode(model_);
+  const TensorOptions options{.dtype = DType::f64, .device = device_};
+  loss_sum_ = Tensor::zeros({}, options);
+  loss_count_ = Tensor::zeros({}, options);
+  for (const auto& metric : metrics_) metric->reset();
+
+  data::BatchStream batches = loader.stream(0, loader.size());
+  while (const std::optional<data::Batch> batch = batches.next()) {
+    if (interrupted && interrupted()) return {};
+    add(*batch);
+  }
+
+  Metrics values = {{"loss", loss_sum_.item() / loss_count_.item()}};
+  for (const auto& metric : metrics_) values.emplace_back(metric->name(), metric->value());
+  return values;
+}
+
+void Evaluator::add(const data::Batch& batch) {
+  const Tensor y = batch.y.to(device_);
+  const Tensor output = model_(batch.x.to(device_));
+  loss_sum_.add_(loss_.sum(output, y));
+  loss_count_.add_(loss_.count(output, y));
+  for (const auto& metric : metrics_) metric->add(output, y);
+}
+
+}  // namespace rstorch

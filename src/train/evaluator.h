@@ -1,0 +1,52 @@
+// The loss and metrics of a model over a dataset: exact means over its samples, the same bits each time.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "data/loader.h"
+#include "nn/loss.h"
+#include "nn/module.h"
+#include "train/metric.h"
+#include "train/metrics.h"
+
+namespace rstorch {
+
+class Evaluator {
+ public:
+  // Model and loss must outlive it.
+  Evaluator(nn::Module& model, const nn::Loss& loss, const std::vector<MetricRegistry::Recipe>& metrics, Device device);
+
+  // {"loss", ...}, {"accuracy", ...}, ... Nothing if `interrupted` said true between two batches. The model is in
+  // training mode again afterwards if it was before.
+  std::optional<Metrics> evaluate(const data::DataLoader& loader, const std::function<bool()>& interrupted = {});
+
+ private:
+  void add(const data::Batch& batch);
+
+  nn::Module& model_;
+  const nn::Loss& loss_;
+  std::vector<std::unique_ptr<Metric>> metrics_;
+  Device device_;
+  Tensor loss_sum_;    // f64, 0-d
+  Tensor loss_count_;  // f64, 0-d
+};
+
+// While it lives, the model is in evaluation mode.
+class EvalMode {
+ public:
+  explicit EvalMode(nn::Module& model) : model_(model), was_training_(model.is_training()) { model_.eval(); }
+  ~EvalMode() {
+    if (was_training_) model_.train();
+  }
+  EvalMode(const EvalMode&) = delete;
+  EvalMode& operator=(const EvalMode&) = delete;
+
+ private:
+  nn::Module& model_;
+  bool was_training_;
+};
+
+}  // namespace rstorch

@@ -1,0 +1,218 @@
+#include "train/experiment.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "tensor/runtime.h"
+#include "train/checkpoint.h"
+
+namespace rstorch {
+namespace {
+
+using config::Code;
+using config::Report;
+using config::Value;
+
+constexpr int64_t kSmokeBatch = 16;
+
+// Keys of the full format that this version does not have.
+struct Later {
+  std::string_view section;  // empty: the top
+  std::string_view key;
+  std::string_view what;
+};
+constexpr Later kLater[] = {
+    {"", "distributed", "training with many ranks"}, {"", "plugins", "plug-ins"},
+    {"trainer", "ema", "averaging of weights"},      {"trainer", "graph", "captured steps"},
+    {"logging", "tensorboard", "TensorBoard files"},
+};
+
+// Reports such keys and takes them out, so that they are not called unknown too.
+Value without_later_keys(Value root, Report& report) {
+  for (const Later& later : kLater) {
+    Value* section = later.section.empty() ? &root : root.find(later.section);
+    const Value* found = section ? section->find(later.key) : nullptr;
+    if (!found) continue;
+    report.error(Code::unsupported, format("`{}` is not in this version", later.key))
+        .key(*found)
+        .label("not yet")
+        .help(format("rstorch {} is planned; leave the key out", later.what));
+    section->erase(later.key);
+  }
+  return root;
+}
+
+template <class Registry>
+typename Registry::Recipe read_kind(const Registry& registry, const Value& value, Report& report) {
+  return value.is_null() || value.is_broken() ? typename Registry::Recipe() : registry.read(value, report);
+}
+
+// Losses over classes have an accuracy; others are their own measure.
+std::vector<Value> default_metrics(std::string_view loss) {
+  const bool classes = loss == "CrossEntropyLoss" || loss == "BCEWithLogitsLoss";
+  return classes ? std::vector<Value>{Value("accuracy")} : std::vector<Value>{};
+}
+
+void check_precision(const Experiment& experiment, Report& report) {
+  if (experiment.config.trainer.precision == Precision::fp32) return;
+  const Value* trainer = experiment.root.find("trainer");
+  const Value* precision = trainer ? trainer->find("precision") : nullptr;
+  if (!precision) return;
+  report.error(Code::resource, format("`precision: {}` is not in this version", precision->text()))
+      .at(*precision)
+      .help("it comes with CUDA; leave it out to train in fp32");
+}
+
+void check_metric_name(const Value* section, std::string_view key, const std::vector<std::string>& known,
+                       Report& report) {
+  const Value* name = section ? section->find(key) : nullptr;
+  if (!name || !name->is_string() || name->as_string() == "auto") return;
+  if (std::find(known.begin(), known.end(), name->as_string()) != known.end()) return;
+  const std::vector<std::string_view> names(known.begin(), known.end());
+  const config::Suggestion suggestion = config::suggest_key(name->as_string(), names);
+  report.error(Code::reference, format("there is no metric `{}`", name->as_string()))
+      .at(*name)
+      .label(suggestion.label)
+      .help(suggestion.help);
+}
+
+const Value* find_path(const Value& root, std::initializer_list<std::string_view> keys) {
+  const Value* at = &root;
+  for (const std::string_view key : keys) at = at ? at->find(key) : nullptr;
+  return at;
+}
+
+// The names that a validation measures.
+std::vector<std::string> validation_metrics(const Experiment& experiment) {
+  std::vector<std::string> names;
+  if (!experiment.data.has_val()) return names;
+  names.push_back("val.loss");
+  for (const MetricRegistry::Recipe& recipe : experiment.metrics) {
+    if (recipe) names.push_back("val." + recipe.make()->name());
+  }
+  return names;
+}
+
+void check_metric_names(Experiment& experiment, Report& report) {
+  std::vector<std::string> known = validation_metrics(experiment);
+  check_metric_name(find_path(experiment.root, {"checkpoint", "keep_best"}), "metric", known, report);
+  check_metric_name(find_path(experiment.root, {"trainer", "early_stopping"}), "metric", known, report);
+  known.insert(known.begin(), "train.loss");
+  experiment.expectations = read_expectations(experiment.config.expect, known, report);
+}
+
+// The resolved config: what each layer made of its section.
+Value resolve(const Experiment& experiment, const Value& root) {
+  Report none;
+  Value out = config::resolved<RunConfig>(root, none);
+  out.set("data", experiment.data.resolved());
+  out.set("loss", experiment.loss.resolved());
+  Value metrics = Value::list();
+  for (const MetricRegistry::Recipe& recipe : experiment.metrics) metrics.append(recipe.resolved());
+  out.set("metrics", metrics);
+  out.set("optimizer", experiment.optimizer.resolved());
+  out.set("lr_scheduler", experiment.schedule.resolved());
+  return out;
+}
+
+nn::BuildOptions on_meta() {
+  nn::BuildOptions options;
+  options.device = kMeta;
+  return options;
+}
+
+nn::StateDict load_weights(const std::string& path) {
+  if (std::filesystem::is_directory(path)) return Checkpoint(path).model().tensors();
+  return SafetensorsFile(path).tensors();
+}
+
+}  // namespace
+
+void TrainerSection::validate(const Value& at, Report& report) const {
+  if (max_epochs || max_steps || max_time) return;
+  report.error(Code::missing_key, "the run has no end").entry(at).help("give max_epochs, max_steps or max_time");
+}
+
+Experiment Experiment::read(const Value& given, Report& report) {
+  Experiment out;
+  out.root = without_later_keys(given, report);
+  out.config = config::read<RunConfig>(out.root, report);
+  RunConfig& config = out.config;
+  if (!config.data.is_null()) out.data = data::DataRecipe::read(config.data, report);
+  out.loss = read_kind(nn::losses(), config.loss, report);
+  for (const Value& metric : config.metrics ? *config.metrics : default_metrics(out.loss.name())) {
+    out.metrics.push_back(read_kind(rstorch::metrics(), metric, report));
+  }
+  if (!config.optimizer.is_null()) out.optimizer = optim::OptimizerSpec::read(config.optimizer, report);
+  out.schedule =
+      read_kind(optim::schedules(), config.lr_scheduler.is_null() ? Value("constant") : config.lr_scheduler, report);
+  check_precision(out, report);
+  check_metric_names(out, report);
+  if (config.model.is_map() && config.model.has("input")) {
+    const nn::BuiltModel planned = nn::build_model(config.model, on_meta(), report);
+    if (planned && out.optimizer) out.optimizer.assign(planned.module->named_parameters(), report);
+  }
+  if (report.ok()) out.resolved = resolve(out, out.root);
+  return out;
+}
+
+nn::BuiltModel Experiment::build_model(const data::SampleSpec& spec, Device device) const {
+  nn::BuildOptions options;
+  options.sample_shape = spec.x_shape;
+  options.sample_dtype = spec.x_dtype;
+  options.device = device;
+  options.seed = seed();
+  options.load_weights = load_weights;
+  Report report;
+  nn::BuiltModel model = nn::build_model(config.model, options, report);
+  report.throw_if_errors();
+  return model;
+}
+
+nn::BuiltModel Experiment::plan_model(const data::SampleSpec* spec) const {
+  nn::BuildOptions options = on_meta();
+  if (spec) options.sample_shape = spec->x_shape;
+  if (spec) options.sample_dtype = spec->x_dtype;
+  Report report;
+  nn::BuiltModel model = nn::build_model(config.model, options, report);
+  report.throw_if_errors();
+  return model;
+}
+
+Device Experiment::choose_device() const {
+  if (config.device == "cpu") return kCPU;
+  if (cuda::is_available()) return config.device == "auto" ? Device("cuda") : Device(config.device);
+  if (config.device == "auto") {
+    logging::info(format("device: cpu ({})", cuda::why_unavailable()));
+    return kCPU;
+  }
+  Report report;
+  const Value* device = root.find("device");
+  report.error(Code::resource, format("device {} is not available", config.device))
+      .at(device ? *device : root)
+      .label(cuda::why_unavailable())
+      .help("write `device: auto` to use the CPU where there is no GPU; `rstorch doctor` says more");
+  report.throw_if_errors();
+  return kCPU;
+}
+
+Value smoke_size(Value root) {
+  const auto section = [&](std::string_view name) -> Value* {
+    Value* found = root.find(name);
+    return found && found->is_map() ? found : nullptr;
+  };
+  if (Value* data = section("data"); data && data->has("batch_size") && data->at("batch_size").is_int()) {
+    data->set("batch_size", std::min(data->at("batch_size").as_int(), kSmokeBatch));
+  }
+  if (Value* trainer = section("trainer")) {
+    trainer->set("val_every", "4 steps");
+    trainer->set("log_every", "1 steps");
+  }
+  if (!section("checkpoint")) root.set("checkpoint", Value::map());
+  section("checkpoint")->set("every", "4 steps");
+  section("checkpoint")->set("resume", "never");
+  root.erase("expect");
+  return root;
+}
+
+}  // namespace rstorch

@@ -1,0 +1,103 @@
+#include "train/learner.h"
+
+#include <algorithm>
+
+#include "nn/random_scope.h"
+#include "ops/ops.h"
+#include "optim/clip.h"
+
+namespace rstorch {
+namespace {
+
+std::unique_ptr<optim::Schedule> make_schedule(const Experiment& experiment, const optim::RunLength& length) {
+  try {
+    return experiment.schedule.make(experiment.optimizer.lr(), length);
+  } catch (const ArgumentError& e) {  // a rule between the schedule and the length of the run
+    ConfigError error(e.what(), e.hint());
+    error.set_position(experiment.schedule.given().position());
+    throw error;
+  }
+}
+
+optim::ParameterGroups groups_of(const Experiment& experiment, const nn::Module& model) {
+  config::Report report;
+  optim::ParameterGroups groups = experiment.optimizer.assign(model.named_parameters(), report);
+  report.throw_if_errors();
+  return groups;
+}
+
+}  // namespace
+
+Learner::Learner(const Experiment& experiment, nn::BuiltModel model, const optim::RunLength& length, Device device)
+    : seed_(experiment.seed()),
+      device_(device),
+      part_(experiment.config.trainer.micro_batch_size),
+      max_norm_(experiment.config.trainer.clip_grad_norm),
+      model_(std::move(model)),
+      loss_(experiment.loss.make()),
+      arena_(std::make_unique<optim::ParameterArena>(groups_of(experiment, *model_.module))),
+      optimizer_(experiment.optimizer.make(arena_->flat_groups())),
+      schedule_(make_schedule(experiment, length)) {
+  loss_->to(device);
+  this->model().train();
+}
+
+bool Learner::step(const data::Batch& batch, Guard guard) {
+  optimizer_->set_lr(schedule_->lr(step_));
+  arena_->zero_grad();
+  const Tensor loss = part_ && *part_ < batch.size ? backward_in_parts(batch) : backward(batch);
+  if (max_norm_) optim::clip_norm(arena_->gradients(), *max_norm_);
+  const bool update = guard == Guard::off ||
+                      (optim::all_finite({loss}).item<bool>() && optim::all_finite(arena_->gradients()).item<bool>());
+  if (update) {
+    optimizer_->step();
+    training_loss_.add_mean(loss, batch.size);
+  }
+  ++step_;
+  return update;
+}
+
+Tensor Learner::backward(const data::Batch& batch) {
+  const nn::RandomScope random({.seed = seed_, .step = uint64_t(step_), .first_sample = uint64_t(batch.first)});
+  const Tensor loss = loss_->forward(model()(batch.x.to(device_)), batch.y.to(device_));
+  loss.backward();
+  arena_->collect_gradients();
+  return loss.detach();
+}
+
+// The mean over the batch is the sum over its parts, divided by the whole count: so the parts do not change the update.
+Tensor Learner::backward_in_parts(const data::Batch& batch) {
+  Tensor sum, count;
+  for (int64_t first = 0; first < batch.size; first += *part_) {
+    const int64_t size = std::min(*part_, batch.size - first);
+    const nn::RandomScope random(
+        {.seed = seed_, .step = uint64_t(step_), .first_sample = uint64_t(batch.first + first)});
+    const Tensor y = batch.y.narrow(0, first, size).to(device_);
+    const Tensor output = model()(batch.x.narrow(0, first, size).to(device_));
+    const Tensor part = loss_->sum(output, y);
+    const Tensor part_count = loss_->count(output, y);
+    part.backward();
+    sum = sum.defined() ? sum + part.detach() : part.detach();
+    count = count.defined() ? count + part_count : part_count;
+  }
+  arena_->collect_gradients();
+  for (Tensor& gradient : arena_->gradients()) gradient.div_(count);
+  return sum / count;
+}
+
+bool Learner::parameters_finite() const {
+  std::vector<Tensor> parameters;
+  for (const optim::ParameterArena::Block& block : arena_->blocks()) parameters.push_back(block.parameters.detach());
+  return optim::all_finite(parameters).item<bool>();
+}
+
+std::vector<NamedTensor> Learner::optimizer_state() { return optim::named_state(*optimizer_, *arena_); }
+
+void Learner::load(const std::vector<NamedTensor>& model, const std::vector<NamedTensor>& optimizer, int64_t step) {
+  this->model().load_state_dict(model);
+  optim::load_named_state(*optimizer_, *arena_, optimizer);
+  training_loss_.reset();
+  step_ = step;
+}
+
+}  // namespace rstorch

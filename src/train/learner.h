@@ -1,0 +1,62 @@
+// A model and all that an update of it needs: loss, parameter arena, optimizer, schedule, clipping.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "data/loader.h"
+#include "nn/loss.h"
+#include "nn/module.h"
+#include "optim/optimizer.h"
+#include "optim/parameter_arena.h"
+#include "optim/schedule.h"
+#include "train/experiment.h"
+#include "train/metric.h"
+#include "train/safetensors.h"
+
+namespace rstorch {
+
+class Learner {
+ public:
+  // Throws ConfigError for settings that do not fit each other.
+  Learner(const Experiment& experiment, nn::BuiltModel model, const optim::RunLength& length, Device device);
+
+  // Whether an update whose loss or gradients are not finite is left out. Checking waits for the device.
+  enum class Guard { off, on };
+  // One update. False if the guard left it out; the step counts all the same.
+  bool step(const data::Batch& batch, Guard guard = Guard::off);
+
+  int64_t steps() const { return step_; }
+  double lr() const { return schedule_->lr(step_); }
+  nn::Module& model() { return *model_.module; }
+  const nn::BuiltModel& built() const { return model_; }
+  const nn::Loss& loss() const { return *loss_; }
+  Mean& training_loss() { return training_loss_; }
+  Device device() const { return device_; }
+  // Reads all parameters; waits for the device.
+  bool parameters_finite() const;
+
+  // For checkpoints. Tensors share memory with the learner.
+  std::vector<NamedTensor> model_state() { return model().state_dict(); }
+  std::vector<NamedTensor> optimizer_state();
+  void load(const std::vector<NamedTensor>& model, const std::vector<NamedTensor>& optimizer, int64_t step);
+
+ private:
+  Tensor backward(const data::Batch& batch);
+  Tensor backward_in_parts(const data::Batch& batch);
+
+  uint64_t seed_;
+  Device device_;
+  std::optional<int64_t> part_;  // samples that go through the model at a time
+  std::optional<double> max_norm_;
+  nn::BuiltModel model_;
+  std::unique_ptr<nn::Loss> loss_;
+  std::unique_ptr<optim::ParameterArena> arena_;
+  std::unique_ptr<optim::Optimizer> optimizer_;
+  std::unique_ptr<optim::Schedule> schedule_;
+  Mean training_loss_;
+  int64_t step_ = 0;
+};
+
+}  // namespace rstorch

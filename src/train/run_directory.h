@@ -1,0 +1,40 @@
+// The folder of a run, and the rules by which a new run gets its own and an unfinished one is continued (CONFIG section
+// 6).
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "train/checkpoint.h"
+#include "train/files.h"
+
+namespace rstorch {
+
+// Held by this process as long as it lives: another one that wants to write there is refused.
+class RunDirectory {
+ public:
+  // Throws CheckpointError where another process holds it.
+  explicit RunDirectory(files::Path path);
+
+  const files::Path& path() const { return path_; }
+  files::Path checkpoints() const { return path_ / "checkpoints"; }
+
+ private:
+  files::Path path_;
+  files::Descriptor lock_;
+};
+
+struct RunStart {
+  RunDirectory directory;
+  std::optional<Checkpoint> from;  // where to go on; unset: from the beginning
+  bool continued = false;          // the folder was there: its files are cut back to `from`
+  bool finished = false;           // nothing is left to do
+};
+
+// `resume`: never, auto, or the path of a checkpoint. Says in the log what it found and chose.
+RunStart start_run(const files::Path& root, const std::string& name, const std::string& resume);
+
+// The newest checkpoint of a folder of checkpoints that is complete. Damaged ones are skipped with a warning.
+std::optional<Checkpoint> latest_checkpoint(const files::Path& checkpoints);
+
+}  // namespace rstorch
