@@ -1,26 +1,44 @@
 // Loss: a number to minimise, from a model's output and the target.
 //
 // A mean over a part of a batch is no part of the mean over the whole; ranks and accumulation steps therefore add up
-// sum() and divide by the count() of the whole batch. forward() is sum() / count() in one op.
+// sum() and divide by the count() of the whole batch. The mean, forward(), is sum() / count() in one op.
 #pragma once
 
-#include "tensor/tensor.h"
+#include "config/fields.h"
+#include "ops/ops.h"
 
-namespace rstorch::nn {
+namespace rstorch {
+
+constexpr auto names_of(Reduction) {
+  return config::names<Reduction>({{Reduction::mean, "mean"}, {Reduction::sum, "sum"}, {Reduction::none, "none"}});
+}
+
+namespace nn {
 
 class Loss {
  public:
+  explicit Loss(Reduction reduction) : reduction_(reduction) {}
   virtual ~Loss() = default;
-  // By the loss's `reduction`; mean by default: a 0-d tensor.
-  virtual Tensor forward(const Tensor& input, const Tensor& target) const = 0;
-  virtual Tensor sum(const Tensor& input, const Tensor& target) const = 0;
+
+  // By the reduction: a 0-d tensor for mean and sum.
+  Tensor forward(const Tensor& input, const Tensor& target) const { return reduce(input, target, reduction_); }
+  Tensor operator()(const Tensor& input, const Tensor& target) const { return forward(input, target); }
+  Tensor sum(const Tensor& input, const Tensor& target) const { return reduce(input, target, Reduction::sum); }
   // What the mean divides by: samples, elements, or the weights of the targets that are not ignored. 0-d, of input's
   // dtype and device; not recorded.
   virtual Tensor count(const Tensor& input, const Tensor& target) const = 0;
-  // Class weights, where there are some.
-  virtual void to(Device) {}
+  Reduction reduction() const { return reduction_; }
 
-  Tensor operator()(const Tensor& input, const Tensor& target) const { return forward(input, target); }
+ protected:
+  // Weights as a config gives them: undefined where there are none; and in the dtype and on the device of x.
+  static Tensor weights(const std::vector<double>& values);
+  static Tensor weights_like(const Tensor& weights, const Tensor& x);
+
+ private:
+  virtual Tensor reduce(const Tensor& input, const Tensor& target, Reduction reduction) const = 0;
+
+  Reduction reduction_;
 };
 
-}  // namespace rstorch::nn
+}  // namespace nn
+}  // namespace rstorch

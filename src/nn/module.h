@@ -49,8 +49,10 @@ class Module {
   virtual Tensor forward(const Tensor& x) = 0;
   // forward() between the hooks. An error on its way out learns the path of the module.
   Tensor operator()(const Tensor& x);
-  // ReLU of the output. Layers that fuse the two override it; Sequential calls it where a ReLU follows.
+  // relu(forward(x)), for layers that can do both in one pass. Sequential uses it where a ReLU follows and neither has
+  // hooks.
   virtual Tensor forward_relu(const Tensor& x);
+  Tensor call_with_relu(const Tensor& x);  // is to forward_relu what operator() is to forward
 
   // --- Tensors, by path: "layer1.0.conv1.weight" -------------------------------------------------------------------
   // A tensor that two modules share is listed once, under its first name; state_dict() has all names, as PyTorch's.
@@ -102,7 +104,9 @@ class Module {
   // Names have no dots and are taken once; throws ArgumentError. The references stay valid when the module moves.
   // A new parameter of this shape, uninitialised, requiring grad, in the current Placement (nn/placement.h).
   Tensor& register_parameter(const std::string& name, const Shape& shape);
-  Tensor& register_parameter(const std::string& name, Tensor tensor);  // undefined: "this layer has none"
+  Tensor& register_parameter(const std::string& name, Tensor tensor);
+  // An undefined one where it is not wanted: `bias: false`.
+  Tensor& register_parameter_if(bool wanted, const std::string& name, const Shape& shape);
   Tensor& register_buffer(const std::string& name, Tensor tensor);
   template <std::derived_from<Module> M>
   M& register_module(const std::string& name, M module) {
@@ -113,6 +117,8 @@ class Module {
  private:
   void check_name(const std::string& name) const;
   void set_training(bool training);
+  template <class F>
+  Tensor with_path(F&& run) const;
   void visit_below(const std::string& path, const std::function<void(const std::string&, Module&)>& f);
 
   std::string name_;

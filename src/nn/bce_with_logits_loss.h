@@ -1,0 +1,34 @@
+// BCEWithLogitsLoss: binary cross-entropy of sigmoid(input), stable for any input.
+#pragma once
+
+#include "nn/loss.h"
+
+namespace rstorch::nn {
+
+class BCEWithLogitsLoss final : public Loss {
+ public:
+  struct Config {
+    std::vector<double> weight = {};
+    std::vector<double> pos_weight = {};
+    Reduction reduction = Reduction::mean;
+    static void describe(auto& field) {
+      field("weight", &Config::weight, "A weight per element of the last axis; empty: 1 each.", each(non_negative));
+      field("pos_weight", &Config::pos_weight,
+            "Weight of positive targets, per element of the last axis; empty: 1 each.", each(non_negative));
+      field("reduction", &Config::reduction, "Over elements: mean or sum.", one_of("mean", "sum"));
+    }
+  };
+  BCEWithLogitsLoss() : BCEWithLogitsLoss(Config{}) {}
+  explicit BCEWithLogitsLoss(const Config& config);
+  Tensor count(const Tensor& input, const Tensor&) const override {
+    return Tensor::scalar(input.numel(), input.options());
+  }
+
+ private:
+  Tensor reduce(const Tensor& input, const Tensor& target, Reduction reduction) const override;
+
+  Tensor weight_;      // f64, or undefined
+  Tensor pos_weight_;  // f64, or undefined
+};
+
+}  // namespace rstorch::nn
