@@ -1,4 +1,5 @@
-// Kernels that read or write at indices. `index` is i64; an index outside the tensor is an ArgumentError that names it.
+// Kernels that read or write at indices. `index` is i64 and contiguous; an index outside the tensor is an ArgumentError
+// that names it.
 #pragma once
 
 #include "kernels/kernel.h"
@@ -7,12 +8,12 @@ namespace rstorch::kernels {
 
 // y[o, i, r] = x[o, index[i], r]. All contiguous: x [outer, size, inner], index [count], y [outer, count, inner].
 extern Kernel<ConstView /*x*/, ConstView /*index*/, View /*y*/> index_select;
-// dx[o, index[i], r] += dy[o, i, r], in the order of i. Contiguous, as above; f32, f64. The caller sets dx before.
+// dx[o, index[i], r] += dy[o, i, r], in the order of i. Contiguous, as above; floating. The caller sets dx before.
 extern Kernel<ConstView /*dy*/, ConstView /*index*/, View /*dx*/> index_add;
 
-// y[.., i, ..] = x[.., index[.., i, ..], ..] along `dim`. index and y have one shape, at most x's outside `dim`. Any strides.
+// y[.., i, ..] = x[.., index[.., i, ..], ..] along `dim`. index and y have one shape, at most x's outside `dim`.
 extern Kernel<ConstView /*x*/, int /*dim*/, ConstView /*index*/, View /*y*/> gather;
-// dx[.., index[.., i, ..], ..] += dy[.., i, ..], in the order of i. Any strides; f32, f64. The caller sets dx before.
+// dx[.., index[.., i, ..], ..] += dy[.., i, ..], in the order of i. Floating. The caller sets dx before.
 extern Kernel<ConstView /*dy*/, int /*dim*/, ConstView /*index*/, View /*dx*/> scatter_add;
 
 }  // namespace rstorch::kernels
