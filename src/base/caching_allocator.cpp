@@ -1,0 +1,97 @@
+#include "base/caching_allocator.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "base/error.h"
+
+namespace rstorch {
+namespace {
+
+constexpr size_t kSmallest = 64;
+constexpr size_t kLargest = size_t(1) << 46;
+
+struct Bin {
+  size_t index;
+  size_t bytes;  // what a block of this bin holds
+};
+
+// Bins grow by a quarter of a power of two, so at most a fifth of a block is unused.
+Bin bin_of(size_t bytes) {
+  bytes = std::max(bytes, kSmallest);
+  const int power = std::bit_width(bytes - 1) - 1;  // 2^power < bytes <= 2^(power+1)
+  const size_t quarter = std::max<size_t>((size_t(1) << power) / 4, 16);
+  const size_t rounded = (bytes + quarter - 1) / quarter * quarter;
+  const size_t step = (rounded - (size_t(1) << power)) / quarter;  // 1..4
+  return {size_t(power) * 4 + step - 1, rounded};
+}
+
+}  // namespace
+
+void* CachingAllocator::allocate(size_t bytes) {
+  if (bytes == 0) return nullptr;
+  // A wrapped or absurd size must not reach the bins.
+  if (bytes > kLargest) throw OutOfMemoryError(format("cannot allocate {} bytes on {}", bytes, place()));
+  const Bin bin = bin_of(bytes);
+  const std::lock_guard lock(mutex_);
+  ++stats_.allocations;
+  void* memory = nullptr;
+  if (auto& blocks = free_[bin.index]; !blocks.empty()) {
+    memory = blocks.back();
+    blocks.pop_back();
+  } else {
+    memory = fresh_block(bin.bytes, bytes);
+  }
+  stats_.live_bytes += bin.bytes;
+  stats_.peak_bytes = std::max(stats_.peak_bytes, stats_.live_bytes);
+  return memory;
+}
+
+void* CachingAllocator::fresh_block(size_t block_bytes, size_t wanted_bytes) {
+  ++stats_.system_allocations;
+  void* memory = from_system(block_bytes);
+  if (memory == nullptr) {
+    give_back_cached();  // blocks of other sizes may be in the way
+    memory = from_system(block_bytes);
+  }
+  if (memory == nullptr) {
+    throw OutOfMemoryError(format("cannot allocate {} bytes on {}: {} bytes are in use, at most {} were", wanted_bytes,
+                                  place(), stats_.live_bytes, stats_.peak_bytes),
+                           "use a smaller batch_size or model");
+  }
+  stats_.reserved_bytes += block_bytes;
+  return memory;
+}
+
+void CachingAllocator::release(void* memory, size_t bytes) noexcept {
+  if (memory == nullptr) return;
+  const Bin bin = bin_of(bytes);
+  const std::lock_guard lock(mutex_);
+  stats_.live_bytes -= bin.bytes;
+  free_[bin.index].push_back(memory);
+}
+
+Allocator::Stats CachingAllocator::stats() const {
+  const std::lock_guard lock(mutex_);
+  return stats_;
+}
+
+void CachingAllocator::reset_peak() {
+  const std::lock_guard lock(mutex_);
+  stats_.peak_bytes = stats_.live_bytes;
+}
+
+void CachingAllocator::trim() {
+  const std::lock_guard lock(mutex_);
+  give_back_cached();
+}
+
+void CachingAllocator::give_back_cached() noexcept {
+  stats_.reserved_bytes = stats_.live_bytes;
+  for (auto& blocks : free_) {
+    for (void* memory : blocks) to_system(memory);
+    blocks.clear();
+  }
+}
+
+}  // namespace rstorch
