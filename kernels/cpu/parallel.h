@@ -30,4 +30,15 @@ void parallel_for(int64_t n, int64_t grain, const F& f) {
   }
 }
 
+// Calls f(begin, end) on pieces that make up the tasks [0, n), as even as can be. For tasks that are each worth a
+// thread and whose results do not depend on how they are shared out.
+template <class F>
+void parallel_tasks(int64_t n, const F& f) {
+  const int64_t pieces = omp_in_parallel() ? 1 : std::min<int64_t>(omp_get_max_threads(), n);
+  if (n <= 0) return;
+  if (pieces == 1) return f(int64_t(0), n);
+#pragma omp parallel for schedule(static, 1) num_threads(int(pieces))
+  for (int64_t i = 0; i < pieces; ++i) f(n * i / pieces, n * (i + 1) / pieces);
+}
+
 }  // namespace rstorch::kernels

@@ -36,23 +36,40 @@ template <class F>
 }
 }  // namespace detail
 
-template <class F>
-void vectorised(F f) {
-  switch (detail::isa) {
-    case Isa::avx512:
-      return detail::run_avx512(f);
-    case Isa::avx2:
-      return detail::run_avx2(f);
-    case Isa::baseline:
-      return detail::run_baseline(f);
+// The instruction set that vectorised() uses here.
+inline Isa machine_isa() { return detail::isa; }
+
+// Runs f compiled for `isa`, which the machine must have. For kernels that lay out data by the width of a vector.
+template <Isa isa, class F>
+void run_as(F f) {
+  if constexpr (isa == Isa::avx512) {
+    detail::run_avx512(f);
+  } else if constexpr (isa == Isa::avx2) {
+    detail::run_avx2(f);
+  } else {
+    detail::run_baseline(f);
   }
 }
 #else
 // Other processors: what the compiler was told to build for.
-template <class F>
-void vectorised(F f) {
+inline Isa machine_isa() { return Isa::baseline; }
+
+template <Isa, class F>
+void run_as(F f) {
   f();
 }
 #endif
+
+template <class F>
+void vectorised(F f) {
+  switch (machine_isa()) {
+    case Isa::avx512:
+      return run_as<Isa::avx512>(f);
+    case Isa::avx2:
+      return run_as<Isa::avx2>(f);
+    case Isa::baseline:
+      return run_as<Isa::baseline>(f);
+  }
+}
 
 }  // namespace rstorch::kernels
