@@ -33,7 +33,9 @@ std::string Check::text() const {
       return "not empty";
     case Rule::units: {
       std::string out;
-      for (const Unit unit : units) out += (out.empty() ? "in " : " or ") + std::string(unit_name(unit));
+      for (const Unit unit : units) {
+        out += (out.empty() ? "in " : " or ") + std::string(unit == Unit::seconds ? "units of time" : unit_name(unit));
+      }
       return out;
     }
     case Rule::required:

@@ -182,10 +182,15 @@ void write_json(const Value& value, int indent, int depth, std::string& out) {
 std::string double_text(double value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
+  const bool fixed = value == 0 || (std::abs(value) >= 1e-4 && std::abs(value) < 1e15);
   char buffer[32];
-  const auto result = std::to_chars(buffer, buffer + sizeof buffer, value);
+  const auto format = fixed ? std::chars_format::fixed : std::chars_format::scientific;
+  const auto result = std::to_chars(buffer, buffer + sizeof buffer, value, format);
   std::string out(buffer, result.ptr);
-  if (out.find_first_of(".e") == std::string::npos) out += ".0";
+  if (fixed) return out.find('.') == std::string::npos ? out + ".0" : out;
+  const size_t digits = out.find('e') + 2;  // behind the sign: "1e-08" becomes "1e-8"
+  if (out[digits] == '0') out.erase(digits, 1);
+  if (out[digits - 1] == '+') out.erase(digits - 1, 1);
   return out;
 }
 

@@ -21,7 +21,7 @@ std::string to_json(const Value& value, int indent = 0);
 // A scalar as in dump_yaml; strings are quoted only where plain text would read as something else.
 std::string yaml_scalar(const Value& value);
 std::string json_string(std::string_view text);
-// Shortest text that reads back as the same double: "0.001", "1e-08", "3.0".
+// Shortest digits that read back as the same double: "0.001", "1e-8", "3.0".
 std::string double_text(double value);
 
 }  // namespace rstorch::config

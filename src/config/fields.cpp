@@ -63,18 +63,29 @@ std::string type_fix(const Value& value, const Type& wanted) {
     return value.is_string() ? text_fix(value, wanted) : "";
   }
   const bool list = wanted.kind == Kind::list || wanted.kind == Kind::tuple;
-  if (list && scalar) return format("write [{}]", value.text());
+  if (list && scalar) {
+    const size_t length = wanted.kind == Kind::tuple ? std::min<size_t>(wanted.length, 4) : 1;
+    return format("write [{}]", join(std::vector<std::string>(length, value.text()), ", "));
+  }
   if (wanted.kind == Kind::structure && value.is_list()) return "remove the `- ` before the keys";
   return {};
 }
 
+// ", not the text `fast`": the end of a sentence that says what was wanted.
+std::string but_got(const Value& value) {
+  if (value.is_null()) return ", but there is nothing";
+  if (value.is_string()) return format(", not the text `{}`", value.text());
+  if (value.is_scalar()) return format(", not {}", value.text());
+  return ", not " + value.kind_text();
+}
+
 void wrong_type(const Value& value, const Type& wanted, Context& context) {
   if (value.is_broken()) return;
-  Diagnostic& d = context.report.error(Code::wrong_type, format("{} wants {}", subject(value), wanted.wanted()));
-  d.at(value).label(value.is_null() ? "there is nothing" : "this is " + value.kind_text());
   const std::string fix = type_fix(value, wanted);
-  d.help(fix.empty() && value.is_null() && !value.key().empty() ? format("give a value, or remove `{}`", value.key())
-                                                                : fix);
+  const bool remove = fix.empty() && value.is_null() && !value.key().empty();
+  context.report.error(Code::wrong_type, format("{} wants {}{}", subject(value), wanted.wanted(), but_got(value)))
+      .at(value)
+      .help(remove ? format("give a value, or remove `{}`", value.key()) : fix);
 }
 
 // --- checks ---
@@ -115,14 +126,15 @@ void apply_check(const Check& check, const Value& value, Report& report) {
     return;
   }
   if (passes(check, value)) return;
-  const bool choice = check.rule == Check::Rule::one_of;
-  Diagnostic& d = report.error(Code::out_of_range,
-                               format("{} must be {}{}", subject(value), choice ? "one of " : "", check.text()));
   if (check.rule == Check::Rule::non_empty) {
-    d.at(value).label("this is empty");
+    report.error(Code::out_of_range, format("{} must not be empty", subject(value))).at(value);
     return;
   }
-  d.at(value).label(format("this is {}", value.text()));
+  const bool choice = check.rule == Check::Rule::one_of && check.choices.size() > 1;
+  const std::string wanted = (choice ? "one of " : "") + check.text();
+  Diagnostic& d =
+      report.error(Code::out_of_range, format("{} must be {}, not {}", subject(value), wanted, value.text()));
+  d.at(value);
   if (!choice || !value.is_string()) return;
   const std::vector<std::string_view> known(check.choices.begin(), check.choices.end());
   if (const auto near = nearest(value.as_string(), known)) d.label(format("did you mean `{}`?", *near));
@@ -133,31 +145,42 @@ const Check* find_rule(const std::vector<Check>& checks, Check::Rule rule) {
   return it == checks.end() ? nullptr : &*it;
 }
 
-void report_unknown_keys(const Value& map, std::span<const std::string_view> known,
-                         const std::vector<std::string_view>& fields, Report& report) {
+// The names that were suggested: they are not missing besides.
+std::vector<std::string> report_unknown_keys(const Value& map, std::span<const std::string_view> known,
+                                             Report& report) {
+  std::vector<std::string> suggested;
   size_t count = 0;
   for (const Value& item : map.items()) {
     if (std::find(known.begin(), known.end(), item.key()) != known.end() || item.key().empty()) continue;
-    if (++count > max_unknown_keys) return;
+    if (++count > max_unknown_keys) break;
     const Suggestion suggestion = suggest_key(item.key(), known);
     const std::string place = map.path().empty() ? "" : format(" in `{}`", map.path());
     Diagnostic& d = report.error(Code::unknown_key, format("unknown key `{}`{}", item.key(), place));
-    d.key(item).label(suggestion.label).help(fields.empty() && known.empty() ? "it takes no keys" : suggestion.help);
+    d.key(item).label(suggestion.label).help(known.empty() ? "it takes no keys" : suggestion.help);
     if (item.origin() == Origin::base) {
       d.help(format("`~{}:` in the file that extends this one removes the key", item.key()));
     }
+    suggested.push_back(suggestion.name);
   }
+  return suggested;
 }
 
-void report_missing(const Value& map, const Fields::Field& field, Report& report) {
-  const std::string place = map.path().empty() ? "the config" : format("`{}`", map.path());
-  Diagnostic& d = report.error(Code::missing_key, format("{} needs the key `{}`", place, field.name));
-  if (map.key_span().known()) {
-    d.key(map);
-  } else {
-    d.at(map);
+// One error for all of a map.
+void report_missing(const Value& map, const std::vector<const Fields::Field*>& missing, Report& report) {
+  if (missing.empty()) return;
+  std::string names;
+  for (size_t i = 0; i < missing.size(); ++i) {
+    names += i == 0 ? "" : i + 1 == missing.size() ? " and " : ", ";
+    names += format("`{}`", missing[i]->name);
   }
-  d.help(format("{} ({}): {}", field.name, field.codec->type().text(), field.help));
+  Diagnostic& d = report.error(Code::missing_key,
+                               format("{} needs the key{} {}", subject(map), missing.size() > 1 ? "s" : "", names));
+  d.key(map);
+  std::string help;
+  for (const Fields::Field* field : missing) {
+    help += format("{}{} ({}): {}", help.empty() ? "" : "\n", field->name, field->codec->type().text(), field->help);
+  }
+  d.help(help);
 }
 
 }  // namespace
@@ -167,18 +190,19 @@ bool Fields::Field::required() const { return find_rule(checks, Check::Rule::req
 bool Fields::read(const Value& map, Report& report, const ReadOptions& options) const {
   if (map.is_broken()) return false;
   const size_t before = report.size();
-  std::vector<std::string_view> names;
-  for (const Field& field : fields_) names.push_back(field.name);
-  std::vector<std::string_view> known = names;
+  std::vector<std::string_view> known;
+  for (const Field& field : fields_) known.push_back(field.name);
   known.insert(known.end(), options.also.begin(), options.also.end());
-  report_unknown_keys(map, known, names, report);
+  const std::vector<std::string> suggested = report_unknown_keys(map, known, report);
 
   const ReadOptions fresh;
+  std::vector<const Field*> missing;
   bool broken = false;
   for (const Field& field : fields_) {
     const Value* value = map.find(field.name);
     if (!value) {
-      if (field.required()) report_missing(map, field, report);
+      const bool misspelt = std::find(suggested.begin(), suggested.end(), field.name) != suggested.end();
+      if (field.required() && !misspelt) missing.push_back(&field);
       continue;
     }
     broken = broken || value->is_broken();
@@ -188,6 +212,7 @@ bool Fields::read(const Value& map, Report& report, const ReadOptions& options) 
     if (report.size() > errors) continue;
     for (const Check& check : field.checks) apply_check(check, *value, report);
   }
+  report_missing(map, missing, report);
   return !broken && report.size() == before;
 }
 
@@ -247,9 +272,8 @@ int64_t read_int(const Value& value, int64_t fallback, int64_t low, int64_t high
   }
   const int64_t x = value.as_int();
   if (x >= low && x <= high) return x;
-  context.report.error(Code::out_of_range, format("{} must be {} to {}", subject(value), low, high))
-      .at(value)
-      .label(format("this is {}", x));
+  context.report.error(Code::out_of_range, format("{} must be {} to {}, not {}", subject(value), low, high, x))
+      .at(value);
   return fallback;
 }
 
@@ -260,9 +284,7 @@ double read_double(const Value& value, double fallback, Context& context) {
   }
   const double x = value.as_double();
   if (!std::isnan(x)) return x;
-  context.report.error(Code::out_of_range, format("{} must be a number", subject(value)))
-      .at(value)
-      .label("this is not a number (NaN)");
+  context.report.error(Code::out_of_range, format("{} must be a number, not NaN", subject(value))).at(value);
   return fallback;
 }
 
@@ -275,13 +297,24 @@ std::string read_string(const Value& value, std::string fallback, Context& conte
 namespace {
 
 std::string unit_help(const Check* allowed) {
-  if (!allowed) return "write such as `10 epochs`, `500 steps`, `2h`, `60s` or `524288 tokens`";
+  if (!allowed) return "for example `10 epochs`, `500 steps`, `2h`, `60s` or `524288 tokens`";
   std::string out;
   for (const Unit unit : allowed->units) {
     const Duration sample = unit == Unit::seconds ? Duration::seconds(7200) : Duration{10, unit};
-    out += (out.empty() ? "write such as `" : " or `") + sample.text() + "`";
+    out += (out.empty() ? "for example `" : "` or `") + sample.text();
   }
-  return out;
+  return out + "`";
+}
+
+// Why a text is no amount.
+std::string unit_label(const Value& value) {
+  if (value.is_number()) return "of what?";
+  if (!value.is_string()) return {};
+  const std::string& text = value.as_string();
+  const size_t unit = text.find_first_not_of("+-.0123456789 ");
+  if (unit == 0 || unit == std::string::npos) return {};
+  if (parse_duration("1 " + text.substr(unit))) return "this is counted in whole numbers";
+  return format("there is no unit `{}`", text.substr(unit));
 }
 
 }  // namespace
@@ -298,15 +331,16 @@ Duration read_duration(const Value& value, Duration fallback, Context& context) 
     if (fraction && found->unit != Unit::epochs && found->unit != Unit::seconds) found.reset();
   }
   if (!found || !std::isfinite(found->amount)) {
-    Diagnostic& d = context.report.error(Code::wrong_type, format("{} wants an amount with a unit", subject(value)));
-    d.at(value).label(value.is_number() ? "of what?" : value.is_null() ? "there is nothing" : "this is none");
-    d.help(unit_help(allowed));
+    context.report.error(Code::wrong_type, format("{} wants an amount with a unit{}", subject(value), but_got(value)))
+        .at(value)
+        .label(unit_label(value))
+        .help(unit_help(allowed));
     return fallback;
   }
   if (allowed && std::find(allowed->units.begin(), allowed->units.end(), found->unit) == allowed->units.end()) {
-    context.report.error(Code::out_of_range, format("{} must be {}", subject(value), allowed->text()))
+    context.report
+        .error(Code::out_of_range, format("{} must be {}, not `{}`", subject(value), allowed->text(), value.text()))
         .at(value)
-        .label(format("this is in {}", unit_name(found->unit)))
         .help(unit_help(allowed));
     return fallback;
   }
@@ -319,9 +353,9 @@ int read_choice(const Value& value, std::span<const std::string_view> names, Con
     const auto it = std::find(names.begin(), names.end(), value.as_string());
     if (it != names.end()) return static_cast<int>(it - names.begin());
   }
-  Diagnostic& d =
-      context.report.error(Code::out_of_range, format("{} must be one of {}", subject(value), join(names, ", ")));
-  d.at(value).label(value.is_null() ? "there is nothing" : format("this is `{}`", value.text()));
+  Diagnostic& d = context.report.error(
+      Code::out_of_range, format("{} must be one of {}{}", subject(value), join(names, ", "), but_got(value)));
+  d.at(value);
   const auto near = value.is_string() ? nearest(value.as_string(), names) : std::nullopt;
   if (near) d.label(format("did you mean `{}`?", *near));
   return -1;
@@ -341,9 +375,8 @@ bool want_map(const Value& value, const Type& type, Context& context) {
 
 bool want_length(const Value& value, size_t length, const Type& type, Context& context) {
   if (value.size() == length) return true;
-  context.report.error(Code::wrong_type, format("{} wants {}", subject(value), type.wanted()))
-      .at(value)
-      .label(format("this has {}", value.size()));
+  context.report.error(Code::wrong_type, format("{} wants {}, not {}", subject(value), type.wanted(), value.size()))
+      .at(value);
   return false;
 }
 

@@ -19,7 +19,7 @@ namespace rstorch::config {
 
 inline constexpr size_t max_depth = 64;
 inline constexpr size_t max_bytes = 1 << 20;
-inline constexpr size_t max_values = 100000;  // after aliases are followed
+inline constexpr size_t max_values = 50000;  // after aliases are followed
 
 struct LoadOptions {
   // Below these paths `${name}` without a prefix is left for a later `substitute`.

@@ -153,20 +153,29 @@ size_t Override::join_keys(const Value& map, size_t first, std::string& key) con
   return 1;
 }
 
+// The part of a map that an override may step through without naming it: the only key of a list entry
+// (`- fc: {...}`), or the one key that is a kind (`{Linear: {...}, from: x}`).
+Value* implied_child(Value& map, bool in_list) {
+  if (in_list && map.size() == 1) return &map.items()[0];
+  Value* found = nullptr;
+  for (Value& item : map.items()) {
+    if (!is_capital(item.key())) continue;
+    if (found) return nullptr;
+    found = &item;
+  }
+  return found;
+}
+
 // Through `{fc: {Linear: {...}}}` to the map that has the key, or would take it.
 Value* Override::descend(Value* value, const std::string& key, bool in_list) {
-  while (value->is_map() && !value->has(key) && value->size() == 1) {
-    Value& only = value->items()[0];
-    const bool kind = is_capital(only.key());
-    if (!kind && !in_list) break;
-    if (only.is_null() && kind) {
-      open_map(only, {});
-    } else if (only.is_string() && is_capital(only.as_string())) {  // `- act: ReLU`
-      open_map(only, {});
-    } else if (!only.is_map()) {
-      break;
-    }
-    value = &only;
+  while (value->is_map() && !value->has(key)) {
+    Value* child = implied_child(*value, in_list);
+    if (!child) break;
+    const bool bare_kind = child->is_null() && is_capital(child->key());           // `- ReLU:`
+    const bool named_kind = child->is_string() && is_capital(child->as_string());  // `- act: ReLU`
+    if (bare_kind || named_kind) open_map(*child, {});
+    if (!child->is_map()) break;
+    value = child;
   }
   return value;
 }

@@ -11,6 +11,7 @@
 #include <yaml-cpp/parser.h>
 
 #include "config/load.h"
+#include "config/scanner.h"
 #include "config/text.h"
 
 namespace rstorch::config {
@@ -19,90 +20,6 @@ namespace {
 using SourcePtr = std::shared_ptr<const Source>;
 
 struct Abort {};  // the error is in the report; no further events are wanted
-
-// Where things end, found in the text itself: yaml-cpp's events say only where they begin.
-class Scanner {
- public:
-  explicit Scanner(SourcePtr source) : source_(std::move(source)), text_(source_->text()) {}
-
-  std::string_view text() const { return text_; }
-  const SourcePtr& source() const { return source_; }
-  Span span(size_t begin, size_t end) const {
-    begin = std::min(begin, text_.size());
-    end = std::clamp(end, begin, text_.size());
-    return {source_, static_cast<uint32_t>(begin), static_cast<uint32_t>(end - begin)};
-  }
-  size_t line_end(size_t at) const { return std::min(text_.find('\n', at), text_.size()); }
-  // The end of the line without a comment and blanks.
-  size_t content_end(size_t at) const;
-  // Past anchors and tags: the node itself.
-  size_t skip_properties(size_t at) const;
-  Span scalar(size_t at, const std::string& value, bool quoted) const;
-  Span flow(size_t at) const;
-  Span block(size_t at) const { return span(at, content_end(at)); }
-  Span word(size_t at) const;  // `*name`
-
- private:
-  size_t quote_end(size_t at) const;
-  SourcePtr source_;
-  std::string_view text_;
-};
-
-size_t Scanner::content_end(size_t at) const {
-  size_t end = line_end(at);
-  const size_t comment = text_.substr(0, end).find(" #", at);
-  if (comment != std::string_view::npos) end = comment;
-  while (end > at && text_[end - 1] == ' ') --end;
-  return end;
-}
-
-size_t Scanner::skip_properties(size_t at) const {
-  while (at < text_.size() && (text_[at] == '&' || text_[at] == '!')) {
-    at = std::min(text_.find_first_of(" \n,]}", at), text_.size());
-    at = std::min(text_.find_first_not_of(" \n", at), text_.size());
-  }
-  return at;
-}
-
-size_t Scanner::quote_end(size_t at) const {
-  const char quote = text_[at];
-  const size_t end = line_end(at);
-  for (size_t i = at + 1; i < end; ++i) {
-    if (quote == '"' && text_[i] == '\\') {
-      ++i;
-    } else if (text_[i] == quote) {
-      if (quote != '\'' || i + 1 >= end || text_[i + 1] != '\'') return i + 1;
-      ++i;
-    }
-  }
-  return end;
-}
-
-Span Scanner::scalar(size_t at, const std::string& value, bool quoted) const {
-  if (at >= text_.size()) return span(text_.size(), text_.size());
-  if (quoted) return span(at, text_[at] == '"' || text_[at] == '\'' ? quote_end(at) : content_end(at));
-  if (text_.substr(at).starts_with(value)) return span(at, at + value.size());
-  return span(at, content_end(at));  // over several lines
-}
-
-Span Scanner::flow(size_t at) const {
-  const size_t end = line_end(at);
-  size_t depth = 0;
-  for (size_t i = at; i < end; ++i) {
-    const char c = text_[i];
-    const char before = i > at ? text_[i - 1] : ' ';
-    if ((c == '"' || c == '\'') && std::string_view(" [{,:").find(before) != std::string_view::npos) {
-      i = quote_end(i) - 1;
-    } else if (c == '[' || c == '{') {
-      ++depth;
-    } else if ((c == ']' || c == '}') && --depth == 0) {
-      return span(at, i + 1);
-    }
-  }
-  return span(at, content_end(at));
-}
-
-Span Scanner::word(size_t at) const { return span(at, std::min(text_.find_first_of(" \n,]}", at + 1), text_.size())); }
 
 class Builder final : public YAML::EventHandler {
  public:
@@ -113,13 +30,12 @@ class Builder final : public YAML::EventHandler {
   Value take() { return std::move(root_); }
   bool seen_document() const { return documents_ > 0; }
   const Scanner& scanner() const { return scan_; }
-  size_t last_end() const { return last_end_; }
-  // The innermost `{` or `[` that is still open, for an error at the end of the text.
-  std::optional<size_t> open_bracket() const {
-    for (auto it = stack_.rbegin(); it != stack_.rend(); ++it) {
-      if (it->value.is_flow()) return it->value.span().begin;
+  Break break_at(const YAML::Mark& mark) const {
+    Break out{at(mark), last_end_, last_quote_, std::nullopt};
+    for (const Frame& frame : stack_) {
+      if (frame.value.is_flow()) out.open_bracket = frame.value.span().begin;
     }
-    return std::nullopt;
+    return out;
   }
   size_t at(const YAML::Mark& mark) const {
     return std::min(scan_.text().size(), offset_ + static_cast<size_t>(std::max(0, mark.pos)));
@@ -172,7 +88,7 @@ class Builder final : public YAML::EventHandler {
   void take_key(const std::string& text, Span span);
   void attach(Value value);
   void count(size_t values, const Span& where);
-  void check_tag(const std::string& tag, const YAML::Mark& mark);
+  bool check_tag(const std::string& tag, const YAML::Mark& mark);
   void refuse_key(const Span& where, const std::string& what);
   Span null_span(size_t begin) const;
 
@@ -184,7 +100,8 @@ class Builder final : public YAML::EventHandler {
   std::unordered_map<YAML::anchor_t, Anchored> anchors_;
   size_t values_ = 0;
   size_t documents_ = 0;
-  size_t last_end_ = 0;
+  size_t last_end_ = offset_;
+  std::optional<size_t> last_quote_;
 };
 
 void Builder::count(size_t values, const Span& where) {
@@ -196,14 +113,16 @@ void Builder::count(size_t values, const Span& where) {
   throw Abort{};
 }
 
-void Builder::check_tag(const std::string& tag, const YAML::Mark& mark) {
+bool Builder::check_tag(const std::string& tag, const YAML::Mark& mark) {
   constexpr std::string_view core = "tag:yaml.org,2002:";
-  if (tag.empty() || tag == "?" || tag == "!") return;
-  if (tag == std::string(core) + "str" || tag == std::string(core) + "map" || tag == std::string(core) + "seq") return;
+  if (tag.empty() || tag == "?" || tag == "!") return true;
+  if (tag == std::string(core) + "str" || tag == std::string(core) + "map" || tag == std::string(core) + "seq")
+    return true;
   const Span where = scan_.word(at(mark));
   report_.error(Code::unsupported, "YAML tags are not supported")
       .at(where)
       .help(format("remove `{}`; quote a value to make it text", where.text()));
+  return false;
 }
 
 void Builder::refuse_key(const Span& where, const std::string& what) {
@@ -227,7 +146,7 @@ void Builder::take_key(const std::string& text, Span span) {
         .label(format("first given in line {}", it->second.position().line))
         .help("remove one of the two");
   }
-  frame.key = text;
+  frame.key = text == "<<" ? "" : text;
   frame.key_span = std::move(span);
   frame.has_key = true;
 }
@@ -239,8 +158,9 @@ void Builder::attach(Value value) {
   }
   Frame& frame = stack_.back();
   if (frame.value.is_map()) {
-    value.set_key(std::move(frame.key), std::move(frame.key_span));
     frame.has_key = false;
+    if (frame.key.empty()) return;  // a key that was refused
+    value.set_key(std::move(frame.key), std::move(frame.key_span));
   }
   frame.value.items().push_back(std::move(value));
 }
@@ -274,14 +194,22 @@ void Builder::OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) {
 }
 
 void Builder::OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& text) {
-  check_tag(tag, mark);
+  const bool known_tag = check_tag(tag, mark);
   const bool plain = tag == "?";
   const size_t begin = scan_.skip_properties(at(mark));
   Span span = scan_.scalar(begin, text, !plain);
   last_end_ = span.begin + span.length;
+  last_quote_ = scan_.is_quote(begin) && scan_.quote_close(begin, scan_.line_end(begin)) == std::nullopt
+                    ? std::optional(begin)
+                    : std::nullopt;
+  // yaml-cpp lets the end of the file close a quote.
+  if (last_quote_ && !scan_.quote_close(begin, scan_.text().size())) {
+    report_unclosed(begin, scan_, report_);
+    throw Abort{};
+  }
   if (wants_key()) return take_key(text, std::move(span));
   count(1, span);
-  Value value = plain ? resolve_plain(text, span, report_) : Value(text);
+  Value value = plain ? resolve_plain(text, span, report_) : known_tag ? Value(text) : Value::broken();
   if (!plain) value.set_span(span, false);
   if (anchor != 0) anchors_[anchor] = {value, 1, false};
   attach(std::move(value));
@@ -314,7 +242,7 @@ void Builder::open(Value value, const YAML::Mark& mark, const std::string& tag, 
   if (flow) last_end_ = begin + 1;
   if (stack_.size() >= max_depth) {
     report_.error(Code::limit, format("more than {} levels of nesting", max_depth))
-        .at(value.span())
+        .at(scan_.span(begin, begin + 1))
         .help("use a block, or `repeat`");
     throw Abort{};
   }
@@ -331,100 +259,6 @@ void Builder::close() {
   attach(std::move(frame.value));
 }
 
-// The first quote behind the last complete token that begins a value: the one that is never closed.
-std::optional<size_t> open_quote(std::string_view text, size_t from) {
-  for (size_t i = from; i < text.size(); ++i) {
-    if (text[i] != '"' && text[i] != '\'') continue;
-    if (i == 0 || std::string_view(" \n[{,:(").find(text[i - 1]) != std::string_view::npos) return i;
-  }
-  return std::nullopt;
-}
-
-struct SyntaxText {
-  std::string_view theirs;
-  std::string_view message;
-  std::string_view help;
-};
-
-const SyntaxText syntax_texts[] = {
-    {YAML::ErrorMsg::MAP_VALUE, "a `:` cannot stand here",
-     "quote a text that contains `: `; a map begins on a line of its own, two spaces deeper than its key"},
-    {YAML::ErrorMsg::MAP_KEY, "a key cannot stand here", "check the indentation of this line and the one above"},
-    {YAML::ErrorMsg::BLOCK_ENTRY, "a `-` cannot stand here",
-     "a list begins on a line of its own; in `[...]` items are separated by commas"},
-    {YAML::ErrorMsg::END_OF_MAP, "this line does not fit into the map that it stands in",
-     "keys of one map begin in the same column; each is `key: value`, with a space behind the colon"},
-    {YAML::ErrorMsg::END_OF_SEQ, "this line does not fit into the list that it stands in",
-     "items of one list begin with `- ` in the same column"},
-    {YAML::ErrorMsg::FLOW_END, "a closing bracket without its opening one", "remove it, or add the `[` or `{`"},
-    {YAML::ErrorMsg::DOC_IN_SCALAR, "a document marker inside a quoted text", "close the quote before it"},
-    {YAML::ErrorMsg::CHAR_IN_SCALAR, "this character cannot stand in a plain text", "quote the text"},
-    {YAML::ErrorMsg::UNKNOWN_TOKEN, "a value cannot begin with this character", "quote the text"},
-    {YAML::ErrorMsg::ANCHOR_NOT_FOUND, "an `&` must be followed by a name", "quote the text if it is no anchor"},
-    {YAML::ErrorMsg::ALIAS_NOT_FOUND, "a `*` must be followed by a name", "quote the text if it is no alias"},
-    {YAML::ErrorMsg::CHAR_IN_ALIAS, "a `*` begins an alias, and this is no name", "quote the text: \"*...\""},
-    {YAML::ErrorMsg::CHAR_IN_ANCHOR, "an `&` begins an anchor, and this is no name", "quote the text: \"&...\""},
-    {YAML::ErrorMsg::CHAR_IN_BLOCK, "unexpected text behind `|` or `>`", "the text begins on the next line"},
-};
-
-// Lines on which a common slip explains the error better than the grammar does.
-std::string slip(std::string_view line) {
-  const size_t key = line.find_first_not_of(" -");
-  const size_t colon = line.find(':');
-  if (line.find("${") != std::string_view::npos && line.find('"') == std::string_view::npos) {
-    return "quote references: \"${name}\"";
-  }
-  if (key != std::string_view::npos && colon != std::string_view::npos && colon > key && colon + 1 < line.size() &&
-      line[colon + 1] != ' ' && line.find(": ") == std::string_view::npos) {
-    return "put a space behind the colon";
-  }
-  return {};
-}
-
-void report_unclosed(size_t at, const Scanner& scan, Report& report, const std::string& hint = {}) {
-  const char c = scan.text()[at];
-  const char closing = c == '{' ? '}' : c == '[' ? ']' : c;
-  report.error(Code::syntax, format("this `{}` is never closed", c))
-      .at(scan.span(at, at + 1))
-      .help(hint.empty() ? format("add the closing `{}`", closing) : hint);
-}
-
-void report_syntax(const YAML::ParserException& e, const Builder& builder, Report& report) {
-  const Scanner& scan = builder.scanner();
-  const std::string_view msg = e.msg;
-  if (msg == YAML::ErrorMsg::EOF_IN_SCALAR) {
-    if (const auto quote = open_quote(scan.text(), builder.last_end())) return report_unclosed(*quote, scan, report);
-  }
-  const bool unclosed = msg == YAML::ErrorMsg::END_OF_MAP_FLOW || msg == YAML::ErrorMsg::END_OF_SEQ_FLOW;
-  const size_t begin = builder.at(e.mark);
-  const size_t shown = begin >= scan.text().size() && begin > 0 ? begin - 1 : begin;
-  const std::string_view line = scan.source()->line_text(scan.source()->line_of(shown));
-  if (const auto bracket = builder.open_bracket(); unclosed && bracket) {
-    return report_unclosed(*bracket, scan, report, slip(line));
-  }
-  if (msg.starts_with(YAML::ErrorMsg::UNKNOWN_ANCHOR)) {
-    const Span word = scan.word(begin);
-    report.error(Code::reference, format("the alias `{}` has no anchor", word.text()))
-        .at(word)
-        .help("mark the value with `&name` before it is used; quote the text if no alias was meant");
-    return;
-  }
-  if (msg.starts_with(YAML::ErrorMsg::INVALID_ESCAPE)) {
-    report.error(Code::syntax, format("unknown escape `\\{}` in a double-quoted text", msg.substr(msg.size() - 1)))
-        .at(scan.span(begin, begin + 1))
-        .help("write the backslash twice, or use single quotes: 'bn\\d'");
-    return;
-  }
-  std::string message(msg), help;
-  for (const SyntaxText& entry : syntax_texts) {
-    if (msg != entry.theirs) continue;
-    message = entry.message;
-    help = entry.help;
-  }
-  if (const std::string hint = slip(line); !hint.empty()) help = hint;
-  report.error(Code::syntax, message).at(scan.span(begin, begin + 1)).help(help);
-}
-
 }  // namespace
 
 Value parse_yaml(const SourcePtr& source, size_t begin, Report& report) {
@@ -439,7 +273,7 @@ Value parse_yaml(const SourcePtr& source, size_t begin, Report& report) {
     return Value::broken();
   } catch (const YAML::ParserException& e) {
     // A value that was reported already may be what confused the grammar: one error says enough.
-    if (report.size() == before) report_syntax(e, builder, report);
+    if (report.size() == before) report_syntax(e.msg, builder.break_at(e.mark), builder.scanner(), report);
     return Value::broken();
   }
   Value root = builder.take();

@@ -15,19 +15,23 @@ std::string_view article(std::string_view noun) {
   return !noun.empty() && std::string_view("aeiou").find(noun[0]) != std::string_view::npos ? "an" : "a";
 }
 
-void no_kind(const Value& value, std::string_view noun, const std::string& label, Report& report) {
-  report.error(Code::wrong_type, format("{} names no {}", subject(value), noun))
-      .at(value)
-      .label(label)
-      .help("write `Name`, `Name: {key: value}` or `{type: Name, key: value}`");
+void no_kind(const Value& value, std::string_view noun, Report& report) {
+  const bool several = value.is_map() && !value.empty();
+  const std::string wanted = format("{} wants {} {}", subject(value), article(noun), noun);
+  Diagnostic& d =
+      report.error(Code::wrong_type, several ? wanted + ", and this has several keys but no `type`"
+                                     : value.is_null() || value.is_map() ? wanted + ", but there is nothing"
+                                                                         : wanted + ", not " + value.kind_text());
+  d.at(value).help("write `Name`, `Name: {key: value}` or `{type: Name, key: value}`");
 }
 
 std::optional<Chosen> typed(const Value& value, const Value& type, std::string_view noun, Report& report) {
   if (type.is_broken()) return std::nullopt;
   if (!type.is_string()) {
-    report.error(Code::wrong_type, format("`{}` wants the name of {} {}", type.path(), article(noun), noun))
-        .at(type)
-        .label("this is " + type.kind_text());
+    report
+        .error(Code::wrong_type,
+               format("`{}` wants the name of {} {}, not {}", type.path(), article(noun), noun, type.kind_text()))
+        .at(type);
     return std::nullopt;
   }
   return Chosen{type.as_string(), value.without({"type"}), &type, true};
@@ -44,12 +48,13 @@ const Value* only_kind(const Value& value, const ReadOptions& options) {
   return found;
 }
 
-std::optional<Chosen> named(const Value& body, std::string_view noun, Report& report) {
+std::optional<Chosen> named(const Value& body, Report& report) {
   if (body.is_broken()) return std::nullopt;
   if (body.is_map() || body.is_null()) return Chosen{body.key(), body, &body, false};
-  report.error(Code::wrong_type, format("{} `{}` wants a map of keys and values", noun, body.key()))
+  report
+      .error(Code::wrong_type, format("`{}` wants a map of keys and values, not {}", body.path(),
+                                      body.is_scalar() ? body.text() : body.kind_text()))
       .at(body)
-      .label("this is " + body.kind_text())
       .help(format("write `{}: {{key: value}}`; `rstorch list` shows the keys", body.key()));
   return std::nullopt;
 }
@@ -86,11 +91,9 @@ std::optional<Chosen> choose(const Value& value, std::string_view noun, Report& 
   }
   if (value.is_map()) {
     if (const Value* type = value.find("type")) return typed(value, *type, noun, report);
-    if (const Value* only = only_kind(value, options)) return named(*only, noun, report);
-    no_kind(value, noun, value.empty() ? "this is empty" : "which of these keys is it?", report);
-    return std::nullopt;
+    if (const Value* only = only_kind(value, options)) return named(*only, report);
   }
-  no_kind(value, noun, value.is_null() ? "there is nothing" : "this is " + value.kind_text(), report);
+  no_kind(value, noun, report);
   return std::nullopt;
 }
 

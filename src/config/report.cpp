@@ -63,11 +63,11 @@ std::string indented(const std::string& text, size_t indent) {
   return out;
 }
 
+// The user's file, the files below it by name, arguments, errors without a place.
 auto order(const Diagnostic& d) {
   const Span& span = d.span();
-  const int group = !span.known() ? 2 : span.origin() == Origin::argument ? 1 : 0;
-  return std::tuple(group, span.known() ? span.source->name().size() : 0,
-                    span.known() ? span.source->name() : std::string(), span.begin);
+  const int group = !span.known() ? 3 : span.origin() == Origin::argument ? 2 : span.origin() == Origin::base ? 1 : 0;
+  return std::tuple(group, span.known() ? span.source->name() : std::string(), span.begin);
 }
 
 }  // namespace

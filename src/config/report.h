@@ -61,7 +61,7 @@ inline constexpr CodeInfo codes[] = {
     {Code::reference, "unknown reference", "A `${...}`, an alias `*name` or the name of a tensor that is not defined."},
     {Code::override_path, "override does not fit", "A `key=value` or `~key` argument names a place that is not there."},
     {Code::ambiguous_scalar, "unclear value", "A number that programs read differently: 010, 0x10, 1_000, 1e999."},
-    {Code::limit, "too large", "More than 64 levels, 1 MB, or 100000 values after aliases are followed."},
+    {Code::limit, "too large", "More than 64 levels, 1 MB, or 50000 values after aliases are followed."},
     {Code::encoding, "not UTF-8 text", "The file has bytes that are not UTF-8, or control characters."},
     {Code::unsupported, "not supported",
      "YAML that rstorch refuses: `<<`, tags, several documents, keys that are no text."},

@@ -35,7 +35,7 @@ std::string listed(std::span<const std::string_view> known, size_t limit) {
 }
 
 std::string foreign_help(const Foreign& foreign) {
-  if (foreign.framework.empty()) return format("rstorch calls it `{}`, as PyTorch does", foreign.ours);
+  if (foreign.framework.empty()) return {};
   const std::string_view s = foreign.framework.ends_with('s') ? "'" : "'s";
   return format("`{}` is {}{} name for `{}`", foreign.name, foreign.framework, s, foreign.ours);
 }
@@ -75,34 +75,43 @@ std::optional<std::string> nearest(std::string_view word, std::span<const std::s
     best_distance = distance;
   }
   if (best) return best;
+  for (const std::string_view name : known) {  // `minimum` for `min`
+    const std::string candidate = folded(name);
+    const bool begins = candidate.starts_with(wanted) || wanted.starts_with(candidate);
+    if (begins && std::min(candidate.size(), wanted.size()) >= 3) return std::string(name);
+  }
   for (const std::string_view name : known) {
     if (is_word_of(word, name) || is_word_of(name, word)) return std::string(name);
   }
   return std::nullopt;
 }
 
+namespace {
+
+Suggestion did_you_mean(std::string_view name, std::string help = {}) {
+  return {std::string(name), format("did you mean `{}`?", name), std::move(help)};
+}
+
+}  // namespace
+
 Suggestion suggest_key(std::string_view word, std::span<const std::string_view> known) {
-  if (const Foreign* foreign = foreign_key(word, known)) {
-    return {format("did you mean `{}`?", foreign->ours), foreign_help(*foreign)};
-  }
-  if (const auto near = nearest(word, known)) return {format("did you mean `{}`?", *near), {}};
+  if (const Foreign* foreign = foreign_key(word, known)) return did_you_mean(foreign->ours, foreign_help(*foreign));
+  if (const auto near = nearest(word, known)) return did_you_mean(*near);
   if (known.empty()) return {};
-  return {{}, format("the keys here are: {}", listed(known, 24))};
+  return {{}, {}, format("the keys here are: {}", listed(known, 24))};
 }
 
 Suggestion suggest_kind(std::string_view noun, std::string_view word, std::span<const std::string_view> known) {
   // The same but for case wins over another framework's name for something else.
   const std::string wanted = folded(word);
   for (const std::string_view name : known) {
-    if (folded(name) == wanted) return {format("did you mean `{}`?", name), "names are spelled as in PyTorch"};
+    if (folded(name) == wanted) return did_you_mean(name, "names are spelled as in PyTorch");
   }
-  if (const Foreign* foreign = foreign_kind(word, known)) {
-    return {format("did you mean `{}`?", foreign->ours), foreign_help(*foreign)};
-  }
-  if (const auto near = nearest(word, known)) return {format("did you mean `{}`?", *near), {}};
+  if (const Foreign* foreign = foreign_kind(word, known)) return did_you_mean(foreign->ours, foreign_help(*foreign));
+  if (const auto near = nearest(word, known)) return did_you_mean(*near);
   if (known.empty()) return {};
   const std::string_view ending = noun.ends_with('s') ? "es" : "s";
-  return {{}, format("the {}{} are: {}", noun, ending, listed(known, 24))};
+  return {{}, {}, format("the {}{} are: {}", noun, ending, listed(known, 24))};
 }
 
 }  // namespace rstorch::config

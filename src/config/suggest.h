@@ -25,6 +25,7 @@ const Foreign* foreign_key(std::string_view word, std::span<const std::string_vi
 const Foreign* foreign_kind(std::string_view word, std::span<const std::string_view> known);
 
 struct Suggestion {
+  std::string name;   // "lr"; empty when there is nothing near
   std::string label;  // behind the caret: "did you mean `lr`?"; empty when there is nothing near
   std::string help;   // "`learning_rate` is Hugging Face's name for `lr`", or the known names
 };

@@ -84,7 +84,7 @@ class Value {
   SourcePosition position() const { return span_.position(); }
   // Written without quotes, so that `yes` may have been meant as a boolean.
   bool is_plain() const { return plain_; }
-  // How the value came to be there, when its text says something else: "`${vars.lr}` is -1, set at a.yaml:3:7".
+  // How the value came to be there, when its text says something else: "`${vars.lr}` is set at a.yaml:3:7".
   const std::string& note() const { return note_; }
 
   void set_key(std::string key, Span span);

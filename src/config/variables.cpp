@@ -131,9 +131,8 @@ Value Substituter::whole(const Value& value, const Piece& piece, bool deferred) 
   if (found.result == Lookup::Result::keep) return value;
   if (found.result == Lookup::Result::failed) return placed(Value::broken(), value);
   if (!within_budget(weight(found.value), value)) return placed(Value::broken(), value);
-  const std::string text = found.value.text();
   Value out = placed(std::move(found.value), value);
-  out.set_note(format("`${{{}}}` is `{}`, {}", piece.text, text, found.where));
+  out.set_note(format("`${{{}}}` is {}", piece.text, found.where));
   return out;
 }
 
@@ -166,8 +165,6 @@ Value Substituter::mixed(const Value& value, const std::vector<Piece>& pieces, b
   }
   if (failed) return placed(Value::broken(), value);
   Value text(unescape_ && !deferred && !kept ? unescaped(out) : out);
-  const bool changed = pieces.size() > 1 || pieces.front().reference;
-  if (changed && !kept) text.set_note(format("the text is `{}` once `${{...}}` is filled in", text.text()));
   return placed(std::move(text), value);
 }
 
@@ -181,7 +178,8 @@ class MapNames final : public Names {
     if (name.starts_with("vars.") || name.starts_with("env:")) return {Lookup::Result::keep, {}, {}};
     if (const Value* value = names_.find(name)) {
       if (value->is_broken()) return {};
-      return {Lookup::Result::found, *value, value->span().known() ? "set at " + value->span().where() : "its default"};
+      return {Lookup::Result::found, *value,
+              value->span().known() ? "set at " + value->span().where() : "left at its default"};
     }
     const auto known = names_.keys();
     Diagnostic& d = report_.error(Code::reference, format("there is no parameter `{}`", name));
@@ -212,8 +210,8 @@ class FileNames final : public Names {
       d.label(format("did you mean `${{vars.{}}}`?", name));
     } else {
       d.help(
-          "write `${vars.NAME}` for a variable, `${env:NAME,default}` for the environment, `$${` for a literal `${`; "
-          "bare names are the parameters of a block");
+          "write `${vars.NAME}` for a variable, `${env:NAME,default}` for the environment,\n"
+          "`$${` for a literal `${`; bare names are the parameters of a block");
     }
     return {};
   }
@@ -286,7 +284,7 @@ Lookup FileNames::environment(const std::string& name, const Value& user) {
   }
   Value value = resolve_plain(text ? *text : name.substr(comma + 1), where, report_);
   if (value.is_broken()) return {};
-  return {Lookup::Result::found, std::move(value), text ? "from the environment" : "the default, as it is not set"};
+  return {Lookup::Result::found, std::move(value), text ? "from the environment" : "not set; this is its default"};
 }
 
 }  // namespace
