@@ -5,6 +5,7 @@
 
 #include "base/dtype.h"
 #include "base/scalar.h"
+#include "kernels/element.h"
 
 namespace rstorch::kernels {
 
@@ -18,19 +19,5 @@ struct Element {
   alignas(8) unsigned char bytes[8];
 };
 Element element_of(Scalar number, DType dtype);
-
-template <class To, class From>
-RST_HD To convert(From x) {
-  if constexpr (std::is_same_v<To, From>)
-    return x;
-  else if constexpr (std::is_same_v<From, bf16> || std::is_same_v<From, f16>)
-    return convert<To>(float(x));
-  else if constexpr (std::is_same_v<To, bf16> || std::is_same_v<To, f16>)
-    return To(float(x));
-  else if constexpr (std::is_same_v<To, bool>)
-    return x != From(0);
-  else
-    return To(x);
-}
 
 }  // namespace rstorch::kernels

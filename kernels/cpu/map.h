@@ -11,13 +11,10 @@
 
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/simd.h"
+#include "kernels/element.h"
 #include "kernels/elementwise.h"
 
 namespace rstorch::kernels {
-
-// What an element type is computed in.
-template <class T>
-using Compute = std::conditional_t<std::is_same_v<T, bf16> || std::is_same_v<T, f16>, float, T>;
 
 // Calls block(y, x, n) for blocks that make up the views: y and x[k] point at n contiguous elements of y_type and
 // x_types[k].

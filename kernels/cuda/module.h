@@ -1,0 +1,28 @@
+// What rstorch_cuda.so offers: the one thing that the program and the module know of each other, beside the kernels.
+//
+// The module's only exported function, rstorch_cuda_module(), returns this table. It opens without a driver and without
+// a device; device_count() tells. Contains no CUDA header.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/stream.h"
+
+namespace rstorch {
+
+struct CudaModule {
+  const char* version;  // must equal the program's before anything else here is used
+  // Fills the `cuda` pointers of the program's kernels.
+  void (*install)();
+  // How many devices there are; for none, `why_none` is one line that names the missing piece.
+  int (*device_count)(std::string& why_none);
+  // A queue to the device for one thread. All queues of a device feed one CUDA stream, so work is done in the order in
+  // which it was queued, whatever the thread.
+  std::unique_ptr<Stream> (*make_stream)(int device);
+  // Released memory is handed out again at once: safe, because the device works in one order. Never destroyed.
+  Allocator* (*allocator)(int device);
+  std::string (*describe)(int device);  // "NVIDIA H100 80GB HBM3, sm_90, 79 GiB"
+};
+
+}  // namespace rstorch
