@@ -1,13 +1,14 @@
 #include "tensor/runtime.h"
 
-#include <dlfcn.h>
-
 #include <cstdlib>
 #include <filesystem>
 #include <map>
 
+#include <dlfcn.h>
+
 #include "base/error.h"
 #include "base/version.h"
+#include "kernels/cuda/module.h"
 #include "tensor/allocator.h"
 
 namespace rstorch {
@@ -19,20 +20,24 @@ struct LoadedModule {
   std::string why;  // why there is no device
 };
 
-// Beside the program first, then as the loader finds it.
+constexpr const char* kModuleFile = "rstorch_cuda.so";
+
+// What RSTORCH_CUDA_MODULE names; else beside the program, as installed, as built; else wherever the loader finds it.
 std::string module_path() {
   if (const char* path = std::getenv("RSTORCH_CUDA_MODULE")) return path;
-  std::error_code ignored;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", ignored);
-  for (const char* folder : {".", "../lib", "../kernels/cuda"}) {
-    const auto candidate = program.parent_path() / folder / "rstorch_cuda.so";
-    if (std::filesystem::exists(candidate, ignored)) return candidate.string();
+  std::error_code failed;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", failed);
+  if (failed) return kModuleFile;
+  for (const char* folder : {".", "../lib/rstorch", "../../kernels/cuda"}) {
+    const auto candidate = program.parent_path() / folder / kModuleFile;
+    if (std::filesystem::exists(candidate, failed)) return candidate.lexically_normal().string();
   }
-  return "rstorch_cuda.so";
+  return kModuleFile;
 }
 
 LoadedModule load_module() {
   LoadedModule out;
+  // RTLD_NOW: a module of another program fails here, by the name of a kernel, and not later. Never closed.
   void* library = dlopen(module_path().c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     const char* reason = dlerror();
@@ -42,14 +47,15 @@ LoadedModule load_module() {
   using Entry = const CudaModule* (*)();
   const auto entry = reinterpret_cast<Entry>(dlsym(library, "rstorch_cuda_module"));
   if (entry == nullptr) {
-    out.why = "rstorch_cuda.so has no entry point: it is not rstorch's CUDA module";
+    out.why = format("{} has no entry point: it is not rstorch's CUDA module", module_path());
     return out;
   }
   const CudaModule* table = entry();
   if (std::string_view(table->version) != kVersion) {
-    out.why = format("rstorch_cuda.so is version {}, the program is {}", table->version, kVersion);
+    out.why = format("{} is version {}, the program is {}", module_path(), table->version, kVersion);
     return out;
   }
+  table->install();
   out.devices = table->device_count(out.why);
   if (out.devices > 0) out.table = table;
   return out;
@@ -62,9 +68,11 @@ const LoadedModule& cuda_module() {
 
 const CudaModule& require_cuda(Device device) {
   const LoadedModule& loaded = cuda_module();
-  if (loaded.table == nullptr) throw DeviceError(format("device {}: {}", device.text(), loaded.why), "use device: cpu");
+  if (loaded.table == nullptr)
+    throw DeviceError(format("device {}: {}", device.text(), loaded.why), "use device: cpu, or auto");
   if (device.index >= loaded.devices) {
-    throw DeviceError(format("device {}: this machine has {} CUDA device(s)", device.text(), loaded.devices));
+    throw DeviceError(format("device {}: this machine has {} CUDA device(s)", device.text(), loaded.devices),
+                      "devices are counted from 0; CUDA_VISIBLE_DEVICES may hide some");
   }
   return *loaded.table;
 }
@@ -92,9 +100,12 @@ Allocator& allocator_of(Device device) {
   static Allocator* const cpu = new CachingCpuAllocator;
   static Allocator* const meta = new MetaAllocator;
   switch (device.type) {
-    case DeviceType::cpu: return *cpu;
-    case DeviceType::meta: return *meta;
-    case DeviceType::cuda: return *require_cuda(device).allocator(device.index);
+    case DeviceType::cpu:
+      return *cpu;
+    case DeviceType::meta:
+      return *meta;
+    case DeviceType::cuda:
+      return *require_cuda(device).allocator(device.index);
   }
   throw InternalError("allocator_of: unknown device type");
 }
