@@ -23,6 +23,10 @@ class BCEWithLogitsLoss final : public Loss {
   Tensor count(const Tensor& input, const Tensor&) const override {
     return Tensor::scalar(input.numel(), input.options());
   }
+  void to(Device device) override {
+    if (weight_.defined()) weight_ = weight_.to(device);
+    if (pos_weight_.defined()) pos_weight_ = pos_weight_.to(device);
+  }
 
  private:
   Tensor reduce(const Tensor& input, const Tensor& target, Reduction reduction) const override;

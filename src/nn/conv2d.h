@@ -14,7 +14,7 @@ class Conv2d final : public Module {
   struct Config {
     std::optional<int64_t> in_channels = {};
     int64_t out_channels = 0;
-    Size2 kernel_size;
+    Size2 kernel_size = {};
     Size2 stride = 1;
     Padding padding = 0;
     Size2 dilation = 1;

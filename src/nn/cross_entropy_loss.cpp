@@ -3,11 +3,12 @@
 #include "autograd/grad_mode.h"
 
 namespace rstorch::nn {
+
 CrossEntropyLoss::CrossEntropyLoss(const Config& config)
     : Loss(config.reduction), config_(config), weight_(weights(config.weight)) {}
 
 Tensor CrossEntropyLoss::reduce(const Tensor& input, const Tensor& target, Reduction reduction) const {
-  return cross_entropy(input, target, weights_like(weight_, input),
+  return cross_entropy(input, target, cast(weight_, input.dtype()),
                        {reduction, config_.label_smoothing, config_.ignore_index});
 }
 
@@ -16,7 +17,7 @@ Tensor CrossEntropyLoss::count(const Tensor& input, const Tensor& target) const 
   const Tensor counts = ne(target, config_.ignore_index);
   if (!weight_.defined()) return rstorch::sum(counts).to(input.dtype());
   const Tensor classes = masked_fill(target, logical_not(counts), 0).flatten();
-  return rstorch::sum(index_select(weights_like(weight_, input), 0, classes) * counts.flatten().to(input.dtype()));
+  return rstorch::sum(index_select(cast(weight_, input.dtype()), 0, classes) * counts.flatten().to(input.dtype()));
 }
 
 }  // namespace rstorch::nn

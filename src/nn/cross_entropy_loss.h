@@ -23,6 +23,9 @@ class CrossEntropyLoss final : public Loss {
   CrossEntropyLoss() : CrossEntropyLoss(Config{}) {}
   explicit CrossEntropyLoss(const Config& config);
   Tensor count(const Tensor& input, const Tensor& target) const override;
+  void to(Device device) override {
+    if (weight_.defined()) weight_ = weight_.to(device);
+  }
 
  private:
   Tensor reduce(const Tensor& input, const Tensor& target, Reduction reduction) const override;

@@ -28,11 +28,13 @@ class Loss {
   // dtype and device; not recorded.
   virtual Tensor count(const Tensor& input, const Tensor& target) const = 0;
   Reduction reduction() const { return reduction_; }
+  // Moves the weights, where there are some.
+  virtual void to(Device) {}
 
  protected:
-  // Weights as a config gives them: undefined where there are none; and in the dtype and on the device of x.
+  // Weights as a config gives them, f64; undefined where there are none.
   static Tensor weights(const std::vector<double>& values);
-  static Tensor weights_like(const Tensor& weights, const Tensor& x);
+  static Tensor cast(const Tensor& weights, DType dtype) { return weights.defined() ? weights.to(dtype) : weights; }
 
  private:
   virtual Tensor reduce(const Tensor& input, const Tensor& target, Reduction reduction) const = 0;

@@ -11,7 +11,7 @@ class MaxPool2d final : public Module {
   static constexpr std::string_view kind = "MaxPool2d";
   static constexpr std::string_view help = "Largest value of each window.";
   struct Config {
-    Size2 kernel_size;
+    Size2 kernel_size = {};
     std::optional<Size2> stride = {};
     Size2 padding = 0;
     Size2 dilation = 1;
@@ -42,7 +42,7 @@ class AvgPool2d final : public Module {
   static constexpr std::string_view kind = "AvgPool2d";
   static constexpr std::string_view help = "Mean of each window.";
   struct Config {
-    Size2 kernel_size;
+    Size2 kernel_size = {};
     std::optional<Size2> stride = {};
     Size2 padding = 0;
     bool ceil_mode = false;
@@ -73,7 +73,7 @@ class AdaptiveAvgPool2d final : public Module {
   static constexpr std::string_view kind = "AdaptiveAvgPool2d";
   static constexpr std::string_view help = "Means over a grid of the given size, whatever the input's.";
   struct Config {
-    Size2 output_size;
+    Size2 output_size = {};
     static void describe(auto& field) {
       field("output_size", &Config::output_size, "Height and width of the output.", required, each(positive));
     }

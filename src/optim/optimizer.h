@@ -47,7 +47,8 @@ class Optimizer {
 
   // The rate of the first group; set_lr keeps the ratios of the others to it.
   double lr() const { return lr_; }
-  void set_lr(double lr);
+  void set_lr(double lr) { lr_ = lr; }
+  double lr_of(const Group& group) const;
   // Gradients are multiplied by it: 1 / loss scale, or 1 / count where losses were summed.
   void set_grad_scale(double scale) { grad_scale_ = scale; }
 
@@ -63,6 +64,9 @@ class Optimizer {
   void add_group(const std::vector<Tensor>& parameters, Group group);
 
  private:
+  // scalars_ where the kernels can read them.
+  const kernels::OptimScalars* device_scalars(Device device);
+
   std::vector<Group> groups_;
   double lr_ = 0;
   double grad_scale_ = 1;

@@ -7,7 +7,9 @@
 
 #include "config/registry.h"
 #include "nn/module.h"
+#include "nn/name_pattern.h"
 #include "optim/optimizer.h"
+#include "optim/optimizer_state.h"
 
 namespace rstorch::optim {
 
@@ -35,19 +37,9 @@ class OptimizerSpec {
 
  private:
   std::vector<OptimizerRegistry::Recipe> recipes_;  // by group
-  std::vector<config::Value> patterns_;             // of groups 1, 2, ...
+  std::vector<nn::NamePattern> patterns_;           // of groups 1, 2, ...
   config::Value resolved_;
   double lr_ = 0;
 };
-
-// State under names that do not depend on how parameters are grouped or laid out: "fc.weight/exp_avg", and
-// "fc.weight/step" (i64, 0-d). The tensors share memory with the optimizer, but for steps.
-class ParameterArena;
-std::vector<nn::NamedTensor> named_state(Optimizer& optimizer, const std::vector<nn::NamedTensor>& parameters);
-std::vector<nn::NamedTensor> named_state(Optimizer& optimizer, const ParameterArena& arena);
-// Throws CheckpointError naming every key that is missing, unexpected or misshapen; nothing was written then.
-void load_named_state(Optimizer& optimizer, const std::vector<nn::NamedTensor>& parameters,
-                      const std::vector<nn::NamedTensor>& state);
-void load_named_state(Optimizer& optimizer, const ParameterArena& arena, const std::vector<nn::NamedTensor>& state);
 
 }  // namespace rstorch::optim

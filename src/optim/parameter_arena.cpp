@@ -1,0 +1,122 @@
+#include "optim/parameter_arena.h"
+
+#include <algorithm>
+
+#include "autograd/grad_mode.h"
+#include "autograd/meta.h"
+#include "base/error.h"
+#include "tensor/arithmetic.h"
+
+namespace rstorch::optim {
+namespace {
+
+constexpr int64_t kAlignment = 64;  // bytes: a cache line, and the widest vector
+
+int64_t aligned(int64_t elements, DType dtype) {
+  const int64_t per_line = kAlignment / int64_t(size_of(dtype));
+  return (elements + per_line - 1) / per_line * per_line;
+}
+
+// The part of a flat tensor that a parameter of this shape has at `offset`.
+Tensor slice_of(const Tensor& flat, const Shape& shape, int64_t offset) {
+  return flat.alias(shape, contiguous_strides(shape), offset);
+}
+
+// The dtypes of a group, in order of appearance.
+std::vector<DType> dtypes_of(const std::vector<nn::NamedTensor>& group) {
+  std::vector<DType> out;
+  for (const nn::NamedTensor& named : group) {
+    if (std::find(out.begin(), out.end(), named.tensor.dtype()) == out.end()) out.push_back(named.tensor.dtype());
+  }
+  return out;
+}
+
+ParameterArena::Block make_block(const std::vector<nn::NamedTensor>& group, size_t index, DType dtype) {
+  ParameterArena::Block block;
+  block.group = index;
+  int64_t end = 0;
+  for (const auto& [name, parameter] : group) {
+    if (parameter.dtype() != dtype) continue;
+    if (parameter.device() != group[0].tensor.device()) {
+      throw DeviceError(format("arena: {} is on {}, {} on {}", name, parameter.device().text(), group[0].name,
+                               group[0].tensor.device().text()),
+                        "move the whole model with to(device) first");
+    }
+    block.slots.push_back({name, parameter, end});
+    end = aligned(end + parameter.numel(), dtype);
+  }
+  const TensorOptions options{dtype, group[0].tensor.device()};
+  block.parameters = Tensor::zeros({end}, options);
+  block.parameters.set_requires_grad(true);
+  block.gradients = Tensor::zeros({end}, options);
+  return block;
+}
+
+void adopt(const ParameterArena::Block& block, const ParameterArena::Slot& slot) {
+  const Tensor place = slice_of(block.parameters, slot.parameter.shape(), slot.offset);
+  const Tensor grad_place = slice_of(block.gradients, slot.parameter.shape(), slot.offset);
+  copy_into(place, slot.parameter);
+  slot.parameter.set_data(place);
+  AutogradMeta& meta = autograd_meta(slot.parameter);
+  meta.grad_buffer = grad_place;
+  if (!meta.grad.defined()) return;
+  copy_into(grad_place, meta.grad);
+  meta.grad = meta.grad_buffer;
+}
+
+}  // namespace
+
+ParameterArena::ParameterArena(const std::vector<std::vector<nn::NamedTensor>>& groups) : group_count_(groups.size()) {
+  const NoGrad no_grad;
+  for (size_t index = 0; index < groups.size(); ++index) {
+    for (const DType dtype : dtypes_of(groups[index])) {
+      const Block& block = blocks_.emplace_back(make_block(groups[index], index, dtype));
+      for (const Slot& slot : block.slots) adopt(block, slot);
+    }
+  }
+}
+
+std::vector<std::vector<Tensor>> ParameterArena::flat_groups() const {
+  std::vector<std::vector<Tensor>> out(group_count_);
+  for (const Block& block : blocks_) out[block.group].push_back(block.parameters);
+  return out;
+}
+
+std::vector<Tensor> ParameterArena::gradients() const {
+  std::vector<Tensor> out;
+  for (const Block& block : blocks_) out.push_back(block.gradients);
+  return out;
+}
+
+void ParameterArena::zero_grad() {
+  for (Block& block : blocks_) {
+    for (Slot& slot : block.slots) slot.parameter.zero_grad();
+  }
+}
+
+void ParameterArena::collect_gradients() {
+  const NoGrad no_grad;
+  for (Block& block : blocks_) {
+    for (Slot& slot : block.slots) {
+      AutogradMeta& meta = autograd_meta(slot.parameter);
+      if (meta.grad.defined() && meta.grad.is_same(meta.grad_buffer)) continue;
+      // No gradient, or one that somebody put there with set_grad.
+      if (meta.grad.defined())
+        copy_into(meta.grad_buffer, meta.grad);
+      else
+        meta.grad_buffer.zero_();
+      meta.grad = meta.grad_buffer;
+    }
+    block.parameters.set_grad(block.gradients);
+  }
+}
+
+int64_t ParameterArena::numel() const {
+  int64_t count = 0;
+  for (const Block& block : blocks_) {
+    for (const Slot& slot : block.slots) count += slot.parameter.numel();
+  }
+  return count;
+}
+
+}  // namespace rstorch::optim
