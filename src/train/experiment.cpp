@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "config/suggest.h"
 #include "tensor/runtime.h"
 #include "train/checkpoint.h"
 
@@ -61,6 +62,14 @@ void check_precision(const Experiment& experiment, Report& report) {
   report.error(Code::resource, format("`precision: {}` is not in this version", precision->text()))
       .at(*precision)
       .help("it comes with CUDA; leave it out to train in fp32");
+}
+
+void check_loss(const Experiment& experiment, Report& report) {
+  if (!experiment.loss || experiment.loss.make()->reduction() != Reduction::none) return;
+  report.error(Code::conflict, "a loss to train on is one number")
+      .at(experiment.config.loss)
+      .label("`reduction: none` keeps one for each sample")
+      .help("use mean or sum");
 }
 
 void check_metric_name(const Value* section, std::string_view key, const std::vector<std::string>& known,
@@ -147,6 +156,7 @@ Experiment Experiment::read(const Value& given, Report& report) {
   out.schedule =
       read_kind(optim::schedules(), config.lr_scheduler.is_null() ? Value("constant") : config.lr_scheduler, report);
   check_precision(out, report);
+  check_loss(out, report);
   check_metric_names(out, report);
   if (config.model.is_map() && config.model.has("input")) {
     const nn::BuiltModel planned = nn::build_model(config.model, on_meta(), report);

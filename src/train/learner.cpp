@@ -38,7 +38,6 @@ Learner::Learner(const Experiment& experiment, nn::BuiltModel model, const optim
       arena_(std::make_unique<optim::ParameterArena>(groups_of(experiment, *model_.module))),
       optimizer_(experiment.optimizer.make(arena_->flat_groups())),
       schedule_(make_schedule(experiment, length)) {
-  loss_->to(device);
   this->model().train();
 }
 
@@ -65,7 +64,7 @@ Tensor Learner::backward(const data::Batch& batch) {
   return loss.detach();
 }
 
-// The mean over the batch is the sum over its parts, divided by the whole count: so the parts do not change the update.
+// Sums of parts add up; the mean is their sum over the count of the whole batch. So the parts do not change the update.
 Tensor Learner::backward_in_parts(const data::Batch& batch) {
   Tensor sum, count;
   for (int64_t first = 0; first < batch.size; first += *part_) {
@@ -81,6 +80,7 @@ Tensor Learner::backward_in_parts(const data::Batch& batch) {
     count = count.defined() ? count + part_count : part_count;
   }
   arena_->collect_gradients();
+  if (loss_->reduction() == Reduction::sum) return sum;
   for (Tensor& gradient : arena_->gradients()) gradient.div_(count);
   return sum / count;
 }

@@ -28,7 +28,7 @@ class Learner {
   bool step(const data::Batch& batch, Guard guard = Guard::off);
 
   int64_t steps() const { return step_; }
-  double lr() const { return schedule_->lr(step_); }
+  double lr_of(int64_t step) const { return schedule_->lr(step); }
   nn::Module& model() { return *model_.module; }
   const nn::BuiltModel& built() const { return model_; }
   const nn::Loss& loss() const { return *loss_; }

@@ -1,0 +1,42 @@
+#include "train/goal.h"
+
+#include <cmath>
+
+namespace rstorch {
+namespace {
+
+// Losses get better downwards; a metric says it itself.
+Goal make_goal(const Experiment& experiment, const std::string& metric, Mode mode) {
+  Goal goal{metric, mode == Mode::max};
+  for (const MetricRegistry::Recipe& recipe : experiment.metrics) {
+    const auto known = recipe.make();
+    const std::string name = "val." + known->name();
+    if (goal.metric == "auto") goal.metric = name;
+    if (goal.metric == name && mode == Mode::automatic) goal.higher_is_better = known->higher_is_better();
+  }
+  if (goal.metric == "auto") goal.metric = "val.loss";
+  return goal;
+}
+
+}  // namespace
+
+bool Goal::update(std::optional<BestValue>& best, double value, int64_t step) const {
+  if (std::isnan(value)) return false;
+  if (best && (higher_is_better ? value <= best->value : value >= best->value)) return false;
+  best = BestValue{value, step};
+  return true;
+}
+
+std::optional<Goal> best_goal(const Experiment& experiment) {
+  const std::optional<KeepBest>& keep = experiment.config.checkpoint.keep_best;
+  if (!keep || !experiment.data.has_val()) return {};
+  return make_goal(experiment, keep->metric, keep->mode);
+}
+
+std::optional<Goal> stopping_goal(const Experiment& experiment) {
+  const std::optional<EarlyStopping>& stopping = experiment.config.trainer.early_stopping;
+  if (!stopping || !experiment.data.has_val()) return {};
+  return make_goal(experiment, stopping->metric, stopping->mode);
+}
+
+}  // namespace rstorch

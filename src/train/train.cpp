@@ -1,0 +1,120 @@
+#include "train/train.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include <omp.h>
+
+#include "base/log.h"
+#include "config/dump.h"
+
+namespace rstorch {
+namespace {
+
+using config::Value;
+
+data::DatasetPtr first_samples(data::DatasetPtr dataset, int64_t count) {
+  if (!dataset || dataset->size() <= count) return dataset;
+  std::vector<int64_t> indices(static_cast<size_t>(count));
+  std::iota(indices.begin(), indices.end(), 0);
+  return std::make_shared<data::Subset>(std::move(dataset), std::move(indices));
+}
+
+// "batch 512 = 64 x 8"
+std::string describe_batch(const Experiment& experiment) {
+  const int64_t batch = experiment.data.config().batch_size;
+  const int64_t part = experiment.config.trainer.micro_batch_size.value_or(batch);
+  return part < batch ? format("batch {} = {} x {}", batch, part, (batch + part - 1) / part)
+                      : format("batch {}", batch);
+}
+
+// Paths of keys whose values differ; where a run goes and how long it lasts may.
+void differences(const Value& before, const Value& now, std::vector<std::string>& out) {
+  static constexpr std::string_view kFree[] = {
+      "run", "checkpoint", "logging", "expect", "trainer.max_epochs", "trainer.max_steps", "trainer.max_time"};
+  if (std::find(std::begin(kFree), std::end(kFree), now.path()) != std::end(kFree) || before == now) return;
+  if (!before.is_map() || !now.is_map()) {
+    out.push_back(now.path());
+    return;
+  }
+  for (const Value& entry : now.items()) {
+    const Value* old = before.find(entry.key());
+    if (old)
+      differences(*old, entry, out);
+    else
+      out.push_back(entry.path());
+  }
+}
+
+void warn_of_changes(const Experiment& experiment, const data::OpenedData& data, const Checkpoint& from) {
+  config::Report ignored;
+  std::vector<std::string> changed;
+  differences(config::parse(from.config_text(), "config.yaml", ignored), experiment.resolved, changed);
+  if (!changed.empty()) {
+    logging::warning(format("the config differs from the checkpoint's in: {}; this one holds", join(changed, ", ")));
+  }
+  if (read_training_state(from).data != data.state) {
+    logging::warning("the training data is not what it was when the checkpoint was written");
+  }
+}
+
+void write_configs(const files::Path& run, const TrainRequest& request) {
+  files::write_atomically(run / "config.yaml", request.config_text);
+  files::write_atomically(run / "config.resolved.yaml", config::dump_yaml(request.experiment.resolved));
+}
+
+TrainResult nothing_to_do(const RunStart& start) {
+  TrainResult result;
+  result.nothing_to_do = true;
+  result.run = start.directory.path();
+  result.step = read_training_state(*start.from).step;
+  return result;
+}
+
+}  // namespace
+
+data::OpenedData open_data(const Experiment& experiment, const RunLimits& limits) {
+  data::OpenedData data = experiment.data.open(experiment.seed());
+  if (!limits.samples) return data;
+  data.train = first_samples(std::move(data.train), *limits.samples);
+  data.val = first_samples(std::move(data.val), *limits.samples);
+  return data;
+}
+
+std::string describe_run(const data::OpenedData& data, const nn::Module& model, Device device) {
+  std::string text = format("{} samples to train on", data.train->size());
+  if (data.val) text += format(", {} to validate", data.val->size());
+  text += format("; {} parameters; {}", model.parameter_count(), device.text());
+  return device.is_cpu() ? text + format(", {} threads", omp_get_max_threads()) : text;
+}
+
+TrainResult train(const TrainRequest& request) {
+  const Experiment& experiment = request.experiment;
+  const RunConfig& config = experiment.config;
+  const Device device = experiment.choose_device();
+  const data::OpenedData data = open_data(experiment, request.limits);
+
+  const RunStart start = start_run(config.run.dir, config.run.name, config.checkpoint.resume);
+  if (start.finished) return nothing_to_do(start);
+  const files::Path run = start.directory.path();
+  logging::set_file((run / "train.log").string());
+  Trainer trainer(experiment, data, start, device, request.limits);
+  if (start.from) warn_of_changes(experiment, data, *start.from);
+  write_configs(run, request);
+
+  logging::info(format("{}: {}, {}", run.filename().string(), describe_run(data, trainer.learner().model(), device),
+                       describe_batch(experiment)));
+  if (start.from) logging::info(format("from {}", start.from->folder().string()));
+
+  TrainResult result;
+  result.outcome = trainer.run();
+  result.run = run;
+  result.step = trainer.state().step;
+  result.seconds = trainer.seconds();
+  result.metrics = trainer.metrics();
+  if (result.outcome == Trainer::Outcome::stopped) result.stop_reason = trainer.stop_reason();
+  if (result.outcome == Trainer::Outcome::finished) check_expectations(experiment.expectations, result.metrics);
+  return result;
+}
+
+}  // namespace rstorch

@@ -1,0 +1,266 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/log.h"
+#include "config/dump.h"
+
+namespace rstorch {
+namespace {
+
+constexpr double kSecondsBetweenLines = 10;
+
+std::optional<int64_t> smaller(std::optional<int64_t> a, std::optional<int64_t> b) {
+  return a && b ? std::min(*a, *b) : (a ? a : b);
+}
+
+std::optional<int64_t> total_steps(const TrainerSection& settings, int64_t steps_per_epoch) {
+  std::optional<int64_t> by_epochs;
+  if (settings.max_epochs) by_epochs = *settings.max_epochs * steps_per_epoch;
+  return smaller(by_epochs, settings.max_steps);
+}
+
+int64_t batches_of(const data::DataLoader& loader) {
+  if (loader.size() > 0) return loader.size();
+  throw DataError(format("no batch of {} samples: the training data has {}, and data.drop_last is set",
+                         loader.options().batch_size, loader.dataset().size()),
+                  "set data.drop_last to false, or a smaller data.batch_size");
+}
+
+MetricsLog::Options log_options(const Experiment& experiment) {
+  const LoggingSection& logging = experiment.config.logging;
+  MetricsLog::Options options{logging.jsonl, logging.csv, {"lr", "train.loss", "samples_per_s"}};
+  if (!experiment.data.has_val()) return options;
+  options.columns.emplace_back("val.loss");
+  for (const MetricRegistry::Recipe& recipe : experiment.metrics)
+    options.columns.push_back("val." + recipe.make()->name());
+  return options;
+}
+
+}  // namespace
+
+Trainer::Trainer(const Experiment& experiment, const data::OpenedData& data, const RunStart& start, Device device,
+                 const RunLimits& limits)
+    : experiment_(experiment),
+      settings_(experiment.config.trainer),
+      loader_(*data.train, experiment.data.train_options(experiment.seed())),
+      epoch_steps_(batches_of(loader_)),
+      last_step_(smaller(total_steps(settings_, epoch_steps_), limits.steps)),
+      learner_(experiment, experiment.build_model(data.train->spec(), device),
+               {epoch_steps_, total_steps(settings_, epoch_steps_)}, device),
+      evaluator_(learner_.model(), learner_.loss(), experiment.metrics, device),
+      best_goal_(best_goal(experiment)),
+      stopping_goal_(stopping_goal(experiment)),
+      data_state_(data.state),
+      config_text_(config::dump_yaml(experiment.resolved)),
+      store_(start.directory.checkpoints()),
+      log_cadence_(settings_.log_every, epoch_steps_, 0),
+      val_cadence_(settings_.val_every, epoch_steps_, 0),
+      save_cadence_(experiment.config.checkpoint.every, epoch_steps_, 0) {
+  if (data.val) val_loader_.emplace(*data.val, experiment.data.val_options());
+  state_.seed = experiment.config.seed;
+  state_.validated = true;
+  if (start.from) load(*start.from);
+  if (!start.continued) {  // a new run, from the checkpoint of another
+    state_.log = {};
+    state_.best.reset();
+    state_.finished = false;
+  }
+  log_.emplace(start.directory.path(), log_options(experiment), MetricsLog::Sizes{state_.log.jsonl, state_.log.csv});
+  batches_.emplace(loader_.stream(state_.step));
+}
+
+void Trainer::load(const Checkpoint& checkpoint) {
+  state_ = read_training_state(checkpoint);
+  learner_.load(checkpoint.model().tensors(), checkpoint.trainer().tensors(), state_.step);
+  if (state_.loss.samples > 0) {
+    learner_.training_loss().merge(Tensor::from({state_.loss.sum, state_.loss.samples}).to(learner_.device()));
+  }
+  seconds_before_ = state_.seconds;
+}
+
+Trainer::Outcome Trainer::run() {
+  started_ = begin_ = Clock::now();
+  progress_.emplace(Progress::Run{epoch_steps_, last_step_, state_.step});
+  if (state_.step == 0 && settings_.on_nonfinite == OnNonFinite::rollback) save();
+  // A run that was stopped before its validation does that first; one that has more steps than it now may ends here.
+  if (!state_.finished && (!state_.validated || is_last_step()) && !finish_step()) return Outcome::stopped;
+  while (!state_.finished) {
+    train_step();
+    if (!finish_step()) return Outcome::stopped;
+  }
+  progress_->clear();
+  return Outcome::finished;
+}
+
+void Trainer::train_step() {
+  const data::Batch batch = *batches_->next();
+  const bool guarded = settings_.on_nonfinite == OnNonFinite::skip || state_.step < state_.guarded_until;
+  if (!learner_.step(batch, guarded ? Learner::Guard::on : Learner::Guard::off)) {
+    logging::warning(format("step {}: the loss or a gradient is not finite; its update is left out", state_.step + 1));
+  }
+  state_.step = learner_.steps();
+  state_.epoch = state_.step / epoch_steps_;
+  progress_->step(state_.step, batch.size);
+}
+
+// Does what is due after a step. False: the run stops here, saved.
+bool Trainer::finish_step() {
+  const bool validation_due = val_loader_ && (val_cadence_.due(state_.step, 0) || is_last_step());
+  const bool log_due = log_cadence_.due(state_.step, 0) || validation_due || is_last_step();
+  const bool save_due = save_cadence_.due(state_.step, seconds());
+  const bool stopping = stop_requested();
+  if (!log_due && !save_due && !stopping) return true;
+
+  if (!everything_finite()) {
+    recover();
+    return true;
+  }
+  state_.validated = !validation_due;
+  if (log_due && state_.logged_step < state_.step) write_training_line();
+  if (stopping && !(state_.validated && is_last_step())) return stop();
+  if (validation_due) {
+    const auto values = evaluator_.evaluate(*val_loader_, [this] { return stop_requested(); });
+    if (!values) return stop();
+    note_validation(*values);
+  }
+  if (log_due) say_where_we_are(validation_due);
+  state_.finished = is_last_step() || patience_is_over();
+  if (save_due || is_best() || state_.finished) save();
+  return true;
+}
+
+bool Trainer::stop() {
+  progress_->clear();
+  write_checkpoint();
+  return false;
+}
+
+// --- Metrics
+// ------------------------------------------------------------------------------------------------------------
+
+void Trainer::write_training_line() {
+  Metrics values = {{"lr", learner_.lr_of(state_.step - 1)}};
+  if (const double loss = learner_.training_loss().value(); std::isfinite(loss)) {
+    values.emplace_back("train.loss", loss);
+    progress_->set_loss(loss);
+  }
+  rate_ = progress_->take_rate();
+  values.emplace_back("samples_per_s", std::round(rate_));
+  write_line(values);
+  learner_.training_loss().reset();
+  state_.logged_step = state_.step;
+}
+
+void Trainer::note_validation(const Metrics& values) {
+  Metrics named;
+  for (const auto& [name, value] : values) named.emplace_back("val." + name, value);
+  write_line(named);
+  if (best_goal_) best_goal_->update(state_.best, state_.metrics.at(best_goal_->metric), state_.step);
+  if (stopping_goal_) stopping_goal_->update(state_.stopping, state_.metrics.at(stopping_goal_->metric), state_.step);
+  state_.validated = true;
+}
+
+void Trainer::write_line(const Metrics& values) {
+  for (const auto& [name, value] : values) state_.metrics[name] = value;
+  log_->write({state_.step, state_.epoch, seconds(), values});
+}
+
+// One line for people: at every validation, and now and then in a long epoch.
+void Trainer::say_where_we_are(bool validated) {
+  if (!validated && !is_last_step() && seconds() - last_said_ < kSecondsBetweenLines) return;
+  last_said_ = seconds();
+  std::string text = progress_->position(state_.step);
+  for (const auto& [name, value] : state_.metrics) {
+    if (name.starts_with("train.") || (validated && name.starts_with("val.")))
+      text += format("  {} {:.4f}", name, value);
+  }
+  progress_->line(text + format("  {} samples/s{}", short_number(rate_), validated && is_best() ? "  best" : ""));
+}
+
+Metrics Trainer::metrics() const { return {state_.metrics.begin(), state_.metrics.end()}; }
+
+// --- Checkpoints
+// ----------------------------------------------------------------------------------------------------------
+
+// A checkpoint that cannot be written does not end a run that can go on: the next one may succeed.
+void Trainer::save() {
+  try {
+    write_checkpoint();
+  } catch (const CheckpointError& e) {
+    if (state_.finished) throw;
+    logging::warning(format("no checkpoint at step {}: {}; training goes on", state_.step, e.what()));
+  }
+}
+
+void Trainer::write_checkpoint() {
+  const MetricsLog::Sizes sizes = log_->sync();
+  TrainingState state = state_;
+  state.seconds = seconds();
+  state.log = {sizes.jsonl, sizes.csv};
+  state.data = data_state_;
+  std::erase_if(state.metrics, [](const auto& metric) { return !std::isfinite(metric.second); });  // JSON has no nan
+  if (const Tensor& totals = learner_.training_loss().totals(); totals.defined()) {
+    const std::vector<double> values = totals.to_vector<double>();
+    state.loss = {values[0], values[1]};
+  } else {
+    state.loss = {};
+  }
+  store_.save(state_.step, {learner_.model_state(), learner_.optimizer_state(), config::write(state), config_text_});
+  if (is_best()) store_.mark_best(state_.step);
+  store_.prune(experiment_.config.checkpoint.keep_last);
+}
+
+// --- When numbers are no longer finite
+// ------------------------------------------------------------------------------------
+
+bool Trainer::everything_finite() {
+  const Tensor& totals = learner_.training_loss().totals();
+  return (!totals.defined() || std::isfinite(totals.to_vector<double>()[0])) && learner_.parameters_finite();
+}
+
+// Goes back to the last checkpoint, from where updates are checked one by one; or ends the run.
+void Trainer::recover() {
+  const int64_t step = state_.step;
+  const bool back = settings_.on_nonfinite == OnNonFinite::rollback && step > state_.guarded_until;
+  const auto checkpoint = back ? latest_checkpoint(store_.folder()) : std::nullopt;
+  if (!checkpoint) {
+    progress_->clear();
+    throw NonFiniteError(
+        format("the training loss or a parameter is not finite (steps {} to {})", state_.logged_step + 1, step),
+        "lower optimizer.lr, set trainer.clip_grad_norm, or see trainer.on_nonfinite: skip, rollback; the last "
+        "checkpoint is from before");
+  }
+  load(*checkpoint);
+  begin_ = Clock::now();
+  state_.guarded_until = step;
+  log_.emplace(store_.folder().parent_path(), log_options(experiment_),
+               MetricsLog::Sizes{state_.log.jsonl, state_.log.csv});
+  batches_.emplace(loader_.stream(state_.step));
+  logging::warning(
+      format("step {}: loss or parameters are not finite; back to step {}, whose updates are now checked one "
+             "by one",
+             step, state_.step));
+}
+
+// --- The end
+// --------------------------------------------------------------------------------------------------------------
+
+bool Trainer::patience_is_over() const {
+  if (!stopping_goal_ || !state_.stopping) return false;
+  return state_.step - state_.stopping->step >= in_steps(settings_.early_stopping->patience, epoch_steps_);
+}
+
+bool Trainer::out_of_time() const {
+  return settings_.max_time && seconds_since(started_) >= settings_.max_time->amount;
+}
+
+std::string Trainer::stop_reason() const {
+  return signals_.requested() ? std::string(signals_.name())
+                              : format("trainer.max_time ({})", settings_.max_time->text());
+}
+
+double Trainer::seconds() const { return seconds_before_ + seconds_since(begin_); }
+
+}  // namespace rstorch

@@ -1,0 +1,100 @@
+// Trainer: takes a run from where it is to its end, or to where it was asked to stop.
+//
+// After each step it does what is due: a line in the log, a validation, a checkpoint. A run that was stopped or killed
+// and started again goes through the same steps with the same bits as one that was not.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "data/loader.h"
+#include "train/cadence.h"
+#include "train/checkpoint.h"
+#include "train/evaluator.h"
+#include "train/goal.h"
+#include "train/learner.h"
+#include "train/metrics_log.h"
+#include "train/progress.h"
+#include "train/run_directory.h"
+#include "train/stop_signals.h"
+#include "train/training_state.h"
+
+namespace rstorch {
+
+// Limits of a run beside those of its config.
+struct RunLimits {
+  std::optional<int64_t> steps;
+  std::optional<int64_t> samples;  // of each dataset
+  static RunLimits smoke() { return {.steps = 8, .samples = 64}; }
+};
+
+class Trainer {
+ public:
+  enum class Outcome {
+    finished,
+    stopped,  // by a signal or max_time, after a complete checkpoint
+  };
+
+  // All must outlive it.
+  Trainer(const Experiment& experiment, const data::OpenedData& data, const RunStart& start, Device device,
+          const RunLimits& limits);
+
+  Outcome run();
+
+  const TrainingState& state() const { return state_; }
+  Learner& learner() { return learner_; }
+  std::string stop_reason() const;
+  const std::optional<Goal>& goal() const { return best_goal_; }  // of the best checkpoint
+  Metrics metrics() const;                                        // the latest of each name
+  double seconds() const;                                         // of training, in all processes of the run
+
+ private:
+  void load(const Checkpoint& checkpoint);
+  void train_step();
+  bool finish_step();
+  bool stop();
+  void write_training_line();
+  void note_validation(const Metrics& values);
+  void write_line(const Metrics& values);
+  void say_where_we_are(bool validated);
+  void save();
+  void write_checkpoint();
+  bool everything_finite();
+  void recover();
+
+  bool is_last_step() const { return last_step_ && state_.step >= *last_step_; }
+  bool is_best() const { return state_.best && state_.best->step == state_.step; }
+  bool patience_is_over() const;
+  bool out_of_time() const;
+  bool stop_requested() const { return signals_.requested() || out_of_time(); }
+
+  const Experiment& experiment_;
+  const TrainerSection& settings_;
+  data::DataLoader loader_;
+  int64_t epoch_steps_;
+  std::optional<data::DataLoader> val_loader_;
+  std::optional<int64_t> last_step_;
+  Learner learner_;
+  Evaluator evaluator_;
+  std::optional<Goal> best_goal_;
+  std::optional<Goal> stopping_goal_;
+  config::Value data_state_;
+  std::string config_text_;
+  CheckpointStore store_;
+  StopSignals signals_;
+
+  TrainingState state_;
+  Clock::time_point started_;  // this process
+  Clock::time_point begin_;    // since the state was loaded
+  double seconds_before_ = 0;  // up to then
+  double last_said_ = 0;
+  double rate_ = 0;  // samples per second
+  std::optional<data::BatchStream> batches_;
+  std::optional<MetricsLog> log_;
+  std::optional<Progress> progress_;
+  Cadence log_cadence_;
+  Cadence val_cadence_;
+  Cadence save_cadence_;
+};
+
+}  // namespace rstorch
