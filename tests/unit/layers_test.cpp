@@ -37,7 +37,7 @@ const std::map<std::string, Names> third_party = {
     {"dnnl", {"kernels/cpu"}},     {"cuda", {"kernels/cuda"}},
     {"cublas", {"kernels/cuda"}},  {"cudnn", {"kernels/cuda"}},
     {"nccl", {"kernels/cuda"}},    {"yaml-cpp/", {"config"}},
-    {"zlib", {"data"}},            {"jpeglib", {"data"}},
+    {"libdeflate", {"data"}},      {"jpeglib", {"data"}},
     {"png.h", {"data"}},           {"mpi.h", {"dist"}},
     {"nlohmann/", {"train"}},      {"CLI/", {"cli"}},
     {"xxhash", {"train"}},
