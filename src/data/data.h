@@ -58,7 +58,7 @@ struct DataConfig {
 };
 
 struct OpenedData {
-  DatasetPtr train;     // null when only validation data was asked for
+  DatasetPtr train;
   DatasetPtr val;       // null when the config names none
   config::Value state;  // what was learnt from the training data; belongs into the checkpoint
 };
@@ -75,13 +75,17 @@ class DataRecipe {
 
   // Opens the files; throws DataError. `seed` decides the split and the augmentations.
   OpenedData open(uint64_t seed) const;
-  // With what a checkpoint learnt in place of learning anew. Where training data serves the split only, it is read too.
+  // With what a checkpoint learnt in place of learning anew.
   OpenedData open(uint64_t seed, const config::Value& state) const;
+  // The validation data alone; training data is read only where a part of it is held out. Null when there is none.
+  DatasetPtr open_val(uint64_t seed, const config::Value& state) const;
 
   LoaderOptions train_options(uint64_t seed, int rank = 0, int world = 1) const;
   LoaderOptions val_options(int rank = 0, int world = 1) const;
 
  private:
+  void read_val(const config::Value& dataset, config::Report& report);
+  void resolve(config::Value own, bool is_short);
   OpenedData open(uint64_t seed, const config::Value* state) const;
 
   DataConfig config_;

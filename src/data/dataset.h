@@ -23,12 +23,12 @@ struct Sample {
 
 // What every sample of a dataset looks like.
 struct SampleSpec {
-  Shape x_shape;
+  Shape x_shape = {};
   DType x_dtype = DType::f32;
-  Shape y_shape;  // no dimensions for a class index
+  Shape y_shape = {};  // no dimensions for a class index
   DType y_dtype = DType::i64;
-  int64_t classes = 0;                   // > 0: y is a class index below it; 0: y holds real numbers
-  std::vector<std::string> class_names;  // one per class, or none
+  int64_t classes = 0;                        // > 0: y is a class index below it; 0: y holds real numbers
+  std::vector<std::string> class_names = {};  // one per class, or none
 
   bool is_classification() const { return classes > 0; }
   // "[1, 28, 28] f32 -> 10 classes", "[4] f32 -> [1] f32"
@@ -89,5 +89,7 @@ SplitIndices split_indices(int64_t size, double fraction, uint64_t seed);
 
 // An uninitialised batch of `rows` samples.
 Sample empty_batch(const SampleSpec& spec, int64_t rows);
+// Row `row` of a batch, sharing its memory.
+Sample row_of(const Sample& batch, int64_t row);
 
 }  // namespace rstorch::data

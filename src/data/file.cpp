@@ -1,0 +1,122 @@
+#include "data/file.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include <fcntl.h>
+#include <libdeflate.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace rstorch::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void cannot_read(const fs::path& path, int error) {
+  throw DataError(format("cannot read {}: {}", path.string(), std::strerror(error)), {}, 2);
+}
+
+// A private map: whoever wrote into it would not change the file.
+struct Map {
+  void* begin = MAP_FAILED;
+  size_t bytes = 0;
+  ~Map() {
+    if (begin != MAP_FAILED) munmap(begin, bytes);
+  }
+};
+
+struct Descriptor {
+  int number;
+  ~Descriptor() {
+    if (number >= 0) close(number);
+  }
+};
+
+Tensor map_file(const fs::path& path) {
+  const Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.number < 0) cannot_read(path, errno);
+  struct stat status {};
+  if (fstat(file.number, &status) != 0) cannot_read(path, errno);
+  if (!S_ISREG(status.st_mode)) throw DataError(format("cannot read {}: not a regular file", path.string()), {}, 2);
+  if (status.st_size == 0) return Tensor::empty({0}, {.dtype = DType::u8});
+  auto map = std::make_shared<Map>();
+  map->bytes = size_t(status.st_size);
+  map->begin = mmap(nullptr, map->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, file.number, 0);
+  if (map->begin == MAP_FAILED) cannot_read(path, errno);
+  return Tensor::wrap(map->begin, {int64_t(map->bytes)}, DType::u8, map);
+}
+
+constexpr size_t kSmallestGzip = 18;    // header, an empty block, trailer
+constexpr size_t kLargestRatio = 1032;  // what deflate can reach, so what a damaged trailer cannot exceed
+
+bool is_gzip(const Tensor& bytes) {
+  const uint8_t* const begin = bytes.data<uint8_t>();
+  return bytes.numel() >= 2 && begin[0] == 0x1f && begin[1] == 0x8b;
+}
+
+// The trailer's last four bytes: the length of the last member, usually the only one, modulo 2^32.
+size_t promised_length(const uint8_t* bytes, size_t count) {
+  uint32_t length = 0;
+  for (size_t i = 0; i < 4; ++i) length |= uint32_t(bytes[count - 4 + i]) << (8 * i);
+  return std::clamp<size_t>(length, 1, count * kLargestRatio);
+}
+
+struct Inflated {
+  libdeflate_result result = LIBDEFLATE_SUCCESS;
+  size_t read = 0;
+  size_t written = 0;
+};
+
+// All members, one behind the other.
+Inflated inflate(const uint8_t* bytes, size_t count, uint8_t* out, size_t capacity) {
+  const std::unique_ptr<libdeflate_decompressor, decltype(&libdeflate_free_decompressor)> decompressor(
+      libdeflate_alloc_decompressor(), libdeflate_free_decompressor);
+  Inflated done;
+  while (done.read < count && done.result == LIBDEFLATE_SUCCESS) {
+    size_t read = 0, written = 0;
+    done.result = libdeflate_gzip_decompress_ex(decompressor.get(), bytes + done.read, count - done.read,
+                                                out + done.written, capacity - done.written, &read, &written);
+    if (done.result != LIBDEFLATE_SUCCESS) break;
+    done.read += read;
+    done.written += written;
+  }
+  return done;
+}
+
+// libdeflate rather than zlib: MNIST is open in 50 ms instead of 215.
+Tensor gunzip(const Tensor& packed, const fs::path& path) {
+  const uint8_t* const bytes = packed.data<uint8_t>();
+  const size_t count = packed.bytes();
+  if (count < kSmallestGzip) {
+    throw damaged(path, count, "the end of the file", format("a gzip file of at least {} bytes", kSmallestGzip));
+  }
+  for (size_t capacity = promised_length(bytes, count);;) {
+    const Tensor out = Tensor::empty({int64_t(capacity)}, {.dtype = DType::u8});
+    const Inflated done = inflate(bytes, count, out.data<uint8_t>(), capacity);
+    if (done.result == LIBDEFLATE_SUCCESS) return out.alias({int64_t(done.written)}, {1}, 0);
+    const size_t limit = count * kLargestRatio;
+    if (done.result != LIBDEFLATE_INSUFFICIENT_SPACE || capacity == limit) {
+      throw damaged(path, done.read, "damaged or cut gzip data",
+                    format("{} bytes of gzip data with the right CRC-32 and length", count - done.read),
+                    "fetch or copy the file again");
+    }
+    capacity = std::min(2 * capacity, limit);  // several members
+  }
+}
+
+}  // namespace
+
+DataError damaged(const fs::path& path, size_t offset, const std::string& got, const std::string& wanted,
+                  const std::string& hint) {
+  return DataError(format("{}: offset {}: got {}, wanted {}", path.string(), offset, got, wanted), hint, 3);
+}
+
+Tensor read_bytes(const fs::path& path) {
+  const Tensor bytes = map_file(path);
+  return is_gzip(bytes) ? gunzip(bytes, path) : bytes;
+}
+
+}  // namespace rstorch::data
