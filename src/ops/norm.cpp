@@ -1,0 +1,120 @@
+#include "kernels/norm.h"
+
+#include "ops/layout.h"
+#include "ops/op.h"
+#include "ops/ops.h"
+
+namespace rstorch {
+namespace {
+
+void require_vector(const Op& op, std::string_view argument, const Tensor& x, const Tensor& vector, int64_t size) {
+  if (!vector.defined()) return;
+  op.require_shape(argument, vector, {size});
+  op.require_dtype(argument, vector, x.dtype());
+  op.require_same_device("x", x, argument, vector);
+}
+
+// A gradient for the i-th input where one is wanted, else undefined.
+Tensor gradient_for(const Saved& saved, int input, const Tensor& like) {
+  return like.defined() && saved.needs(input) ? saved.empty_grad(input, like.shape(), like.dtype(), like.device())
+                                              : Tensor();
+}
+
+}  // namespace
+
+Tensor batch_norm(const Tensor& input, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
+                  const Tensor& running_var, const BatchNormOptions& options) {
+  const Op op("batch_norm");
+  op.require_floating("x", input);
+  op.require_shape_that(input.dim() >= 2,
+                        format("x has shape {}, wanted [batch, channels, ...]", input.shape().text()));
+  const int64_t channels = input.shape()[1];
+  require_vector(op, "weight", input, weight, channels);
+  require_vector(op, "bias", input, bias, channels);
+  require_vector(op, "running_mean", input, running_mean, channels);
+  require_vector(op, "running_var", input, running_var, channels);
+  op.require(running_mean.defined() == running_var.defined(),
+             "one of running_mean and running_var is defined, the other not");
+  const bool from_batch = options.training || !running_mean.defined();
+  const int64_t count = channels > 0 ? input.numel() / channels : 0;
+  op.require_shape_that(
+      !from_batch || count > 1 || input.numel() == 0,
+      format("x has shape {}: one value per channel has no variance to train on", input.shape().text()),
+      "use a batch of at least 2, or drop_last: true so that the last batch is not 1");
+
+  const Tensor x = dense(input);
+  Stream& stream = op.stream(x);
+  Tensor y = empty_with_layout_of(x);
+  Tensor mean = running_mean, invstd = Tensor::empty({channels}, x.options());
+  if (x.numel() == 0)
+    return op.record(y, inputs(input), saves(), [](const Saved&, const Tensor& dy) { return Grads{dy}; });
+  if (from_batch) {
+    mean = Tensor::empty({channels}, x.options());
+    const bool update = options.training && running_mean.defined();
+    kernels::batch_norm_statistics(stream, x.view(), options.eps, options.momentum, mean.mutable_view(),
+                                   invstd.mutable_view(), update ? running_mean.mutable_view() : View(),
+                                   update ? running_var.mutable_view() : View());
+    if (update) {
+      running_mean.impl()->storage->bump_version();
+      running_var.impl()->storage->bump_version();
+    }
+  } else {
+    kernels::batch_norm_invstd(stream, running_var.view(), options.eps, invstd.mutable_view());
+  }
+  kernels::batch_norm(stream, x.view(), mean.view(), invstd.view(), weight.view(), bias.view(), y.mutable_view());
+
+  const auto statistics = from_batch ? kernels::Statistics::batch : kernels::Statistics::fixed;
+  return op.record(y, inputs(input, weight, bias), saves(x, mean, invstd, weight, bias),
+                   [op, statistics](const Saved& saved, const Tensor& gradient) {
+                     const Tensor& x = saved[0];
+                     // Both operands must have one layout.
+                     const Tensor dy =
+                         is_channels_last(gradient) == is_channels_last(x) ? dense(gradient) : contiguous(gradient);
+                     const Tensor in = is_channels_last(dy) == is_channels_last(x) ? x : contiguous(x);
+                     Tensor dx = saved.needs(0) ? empty_with_layout_of(in) : Tensor();
+                     const Tensor dweight = gradient_for(saved, 1, saved[3]), dbias = gradient_for(saved, 2, saved[4]);
+                     kernels::batch_norm_backward(op.stream(in), dy.view(), in.view(), saved[1].view(), saved[2].view(),
+                                                  saved[3].view(), statistics, dx.mutable_view(),
+                                                  dweight.mutable_view(), dbias.mutable_view());
+                     return Grads{dx, dweight, dbias};
+                   });
+}
+
+Tensor layer_norm(const Tensor& input, const Shape& normalized_shape, const Tensor& weight, const Tensor& bias,
+                  double eps) {
+  const Op op("layer_norm");
+  op.require_floating("x", input);
+  const int dims = normalized_shape.dims();
+  op.require_shape_that(
+      dims >= 1 && dims <= input.dim() && input.shape().slice(input.dim() - dims, input.dim()) == normalized_shape,
+      format("x has shape {}, its last dimensions should be {}", input.shape().text(), normalized_shape.text()));
+  if (weight.defined()) op.require_shape("weight", weight, normalized_shape);
+  if (bias.defined()) op.require_shape("bias", bias, normalized_shape);
+
+  const Tensor x = contiguous(input), scale = weight.defined() ? contiguous(weight) : weight,
+               shift = bias.defined() ? contiguous(bias) : bias;
+  const int64_t columns = normalized_shape.numel(), rows = columns > 0 ? x.numel() / columns : 0;
+  const auto matrix = [rows, columns](const Tensor& of) -> View {
+    return of.defined() ? View{of.raw_data(), {rows, columns}, {columns, 1}, of.dtype()} : View();
+  };
+  Tensor y = empty_like(x);
+  const Tensor mean = Tensor::empty({rows}, x.options()), invstd = Tensor::empty({rows}, x.options());
+  if (x.numel() > 0) {
+    kernels::layer_norm(op.stream(x), matrix(x), scale.view(), shift.view(), eps, matrix(y), mean.mutable_view(),
+                        invstd.mutable_view());
+  }
+  return op.record(y, inputs(input, weight, bias), saves(x, mean, invstd, scale, shift),
+                   [op, matrix](const Saved& saved, const Tensor& gradient) {
+                     const Tensor dy = contiguous(gradient);
+                     Tensor dx = saved.needs(0) ? empty_like(dy) : Tensor();
+                     const Tensor dweight = gradient_for(saved, 1, saved[3]), dbias = gradient_for(saved, 2, saved[4]);
+                     kernels::layer_norm_backward(op.stream(dy), matrix(dy), matrix(saved[0]), saved[3].view(),
+                                                  saved[1].view(), saved[2].view(), matrix(dx), dweight.mutable_view(),
+                                                  dbias.mutable_view());
+                     return Grads{dx, dweight, dbias};
+                   });
+}
+
+Tensor dense(const Tensor& x) { return is_channels_last(x) ? x : contiguous(x); }
+
+}  // namespace rstorch
