@@ -28,6 +28,21 @@ optim::ParameterGroups groups_of(const Experiment& experiment, const nn::Module&
 
 }  // namespace
 
+optim::RunLength run_length(const Experiment& experiment, const data::Dataset& training_data) {
+  const data::DataLoader loader(training_data, experiment.data.train_options(experiment.seed()));
+  if (loader.size() == 0) {
+    throw DataError(format("no batch of {} samples: the training data has {}, and data.drop_last is set",
+                           loader.options().batch_size, training_data.size()),
+                    "set data.drop_last to false, or a smaller data.batch_size");
+  }
+  const TrainerSection& settings = experiment.config.trainer;
+  optim::RunLength length{loader.size(), settings.max_steps};
+  if (!settings.max_epochs) return length;
+  const int64_t by_epochs = *settings.max_epochs * loader.size();
+  length.total_steps = std::min(by_epochs, settings.max_steps.value_or(by_epochs));
+  return length;
+}
+
 Learner::Learner(const Experiment& experiment, nn::BuiltModel model, const optim::RunLength& length, Device device)
     : seed_(experiment.seed()),
       device_(device),

@@ -17,6 +17,9 @@
 
 namespace rstorch {
 
+// Steps of an epoch and of the whole run. Throws DataError where there is no step at all.
+optim::RunLength run_length(const Experiment& experiment, const data::Dataset& training_data);
+
 class Learner {
  public:
   // Throws ConfigError for settings that do not fit each other.

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "config/dump.h"
+#include "config/load.h"
 
 namespace rstorch {
 namespace {
@@ -94,11 +95,15 @@ TrainResult train(const TrainRequest& request) {
   const Device device = experiment.choose_device();
   const data::OpenedData data = open_data(experiment, request.limits);
 
+  // All that may go wrong with what the user gave goes wrong before there is a run folder.
+  Learner learner(experiment, experiment.build_model(data.train->spec(), device), run_length(experiment, *data.train),
+                  device);
+
   const RunStart start = start_run(config.run.dir, config.run.name, config.checkpoint.resume);
   if (start.finished) return nothing_to_do(start);
   const files::Path run = start.directory.path();
   logging::set_file((run / "train.log").string());
-  Trainer trainer(experiment, data, start, device, request.limits);
+  Trainer trainer(experiment, data, std::move(learner), start, request.limits);
   if (start.from) warn_of_changes(experiment, data, *start.from);
   write_configs(run, request);
 

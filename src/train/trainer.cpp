@@ -15,19 +15,6 @@ std::optional<int64_t> smaller(std::optional<int64_t> a, std::optional<int64_t> 
   return a && b ? std::min(*a, *b) : (a ? a : b);
 }
 
-std::optional<int64_t> total_steps(const TrainerSection& settings, int64_t steps_per_epoch) {
-  std::optional<int64_t> by_epochs;
-  if (settings.max_epochs) by_epochs = *settings.max_epochs * steps_per_epoch;
-  return smaller(by_epochs, settings.max_steps);
-}
-
-int64_t batches_of(const data::DataLoader& loader) {
-  if (loader.size() > 0) return loader.size();
-  throw DataError(format("no batch of {} samples: the training data has {}, and data.drop_last is set",
-                         loader.options().batch_size, loader.dataset().size()),
-                  "set data.drop_last to false, or a smaller data.batch_size");
-}
-
 MetricsLog::Options log_options(const Experiment& experiment) {
   const LoggingSection& logging = experiment.config.logging;
   MetricsLog::Options options{logging.jsonl, logging.csv, {"lr", "train.loss", "samples_per_s"}};
@@ -40,16 +27,15 @@ MetricsLog::Options log_options(const Experiment& experiment) {
 
 }  // namespace
 
-Trainer::Trainer(const Experiment& experiment, const data::OpenedData& data, const RunStart& start, Device device,
+Trainer::Trainer(const Experiment& experiment, const data::OpenedData& data, Learner learner, const RunStart& start,
                  const RunLimits& limits)
     : experiment_(experiment),
       settings_(experiment.config.trainer),
       loader_(*data.train, experiment.data.train_options(experiment.seed())),
-      epoch_steps_(batches_of(loader_)),
-      last_step_(smaller(total_steps(settings_, epoch_steps_), limits.steps)),
-      learner_(experiment, experiment.build_model(data.train->spec(), device),
-               {epoch_steps_, total_steps(settings_, epoch_steps_)}, device),
-      evaluator_(learner_.model(), learner_.loss(), experiment.metrics, device),
+      epoch_steps_(loader_.size()),
+      last_step_(smaller(run_length(experiment, *data.train).total_steps, limits.steps)),
+      learner_(std::move(learner)),
+      evaluator_(learner_.model(), learner_.loss(), experiment.metrics, learner_.device()),
       best_goal_(best_goal(experiment)),
       stopping_goal_(stopping_goal(experiment)),
       data_state_(data.state),

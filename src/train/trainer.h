@@ -36,7 +36,7 @@ class Trainer {
   };
 
   // All must outlive it.
-  Trainer(const Experiment& experiment, const data::OpenedData& data, const RunStart& start, Device device,
+  Trainer(const Experiment& experiment, const data::OpenedData& data, Learner learner, const RunStart& start,
           const RunLimits& limits);
 
   Outcome run();
