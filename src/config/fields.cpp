@@ -208,8 +208,11 @@ bool Fields::read(const Value& map, Report& report, const ReadOptions& options) 
     broken = broken || value->is_broken();
     Context context{report, field.checks, fresh};
     const size_t errors = report.size();
+    const Value fallback = field.checks.empty() ? Value() : field.codec->write(field.address);
     field.codec->read(*value, field.address, context);
-    if (report.size() > errors) continue;
+    if (report.size() > errors || field.checks.empty()) continue;
+    // A default may be what a user may not write (an empty list for "not given"); the resolved form still reads back.
+    if (!field.required() && field.codec->write(field.address) == fallback) continue;
     for (const Check& check : field.checks) apply_check(check, *value, report);
   }
   report_missing(map, missing, report);

@@ -139,8 +139,8 @@ Value schema(const StructInfo& info) {
   Value required = Value::list();
   for (const FieldInfo& field : info.fields) {
     Value property = Value::map({{"description", field.help}});
-    for (Value& item : schema(field.type, field.checks).items()) {
-      if (item.key() != "description") property.set(item.key(), std::move(item));
+    for (const Value& item : schema(field.type, field.checks).items()) {
+      if (item.key() != "description") property.set(item.key(), item);
     }
     if (!field.required) property.set("default", field.fallback);
     if (field.required) required.append(field.name);

@@ -1,14 +1,14 @@
 // The texts of config errors. Each tests/golden/config/NAME.yaml is read as a small training program, and what the user
 // would see must equal NAME.txt. A first line `# arguments: a=1 ~b` gives command-line overrides (separated by ` ; `).
 // RSTORCH_UPDATE_GOLDEN=1 writes the .txt files anew: read the difference before committing it.
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+
+#include <doctest/doctest.h>
 
 #include "config/config.h"
 
@@ -121,10 +121,10 @@ struct SGD final : Part {
 };
 
 using R = config::Registry<Part>;
-constexpr R::Entry layer_table[] = {
-    R::entry<Conv2d>("Conv2d", "Convolution over images."), R::entry<Dropout>("Dropout", "Zeroes values at random."),
-    R::entry<Flatten>("Flatten", "One axis of all."),        R::entry<Linear>("Linear", "y = x A^T + b."),
-    R::entry<ReLU>("ReLU", "max(x, 0).")};
+constexpr R::Entry layer_table[] = {R::entry<Conv2d>("Conv2d", "Convolution over images."),
+                                    R::entry<Dropout>("Dropout", "Zeroes values at random."),
+                                    R::entry<Flatten>("Flatten", "One axis of all."),
+                                    R::entry<Linear>("Linear", "y = x A^T + b."), R::entry<ReLU>("ReLU", "max(x, 0).")};
 constexpr R layers("layer", layer_table);
 constexpr R::Entry loss_table[] = {R::entry<CrossEntropyLoss>("CrossEntropyLoss", "Softmax and log-likelihood."),
                                    R::entry<MSELoss>("MSELoss", "Mean squared error.")};
@@ -254,7 +254,8 @@ std::vector<std::string> arguments_of(const std::string& text) {
   std::vector<std::string> out;
   if (!text.starts_with(head)) return out;
   std::string line = text.substr(head.size(), text.find('\n') - head.size());
-  for (size_t at; (at = line.find(" ; ")) != std::string::npos; line.erase(0, at + 3)) out.push_back(line.substr(0, at));
+  for (size_t at; (at = line.find(" ; ")) != std::string::npos; line.erase(0, at + 3))
+    out.push_back(line.substr(0, at));
   out.push_back(line);
   return out;
 }
@@ -283,7 +284,8 @@ TEST_CASE("config errors read as in tests/golden/config") {
     if (update) std::ofstream(expected, std::ios::binary) << got;
     CHECK(got == slurp(expected));
     // The promise of issue 2: a place and a hint in every error.
-    if (got.starts_with("error")) CHECK((got.find("--> ") != std::string::npos || got.find("help:") != std::string::npos));
+    if (got.starts_with("error"))
+      CHECK((got.find("--> ") != std::string::npos || got.find("help:") != std::string::npos));
   }
   fs::current_path(before);
 }
