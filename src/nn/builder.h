@@ -46,7 +46,7 @@ struct ModelConfig {
   static void describe(auto& field) {
     field("input", &ModelConfig::input, "What the model takes; checked against the data, needed where there is none.");
     field("layers", &ModelConfig::layers, "The layers in order; a name before a layer is its state_dict key.",
-          config::required);
+          config::required, config::non_empty);
     field("blocks", &ModelConfig::blocks, "Reusable layers: {NAME: {params: {KEY: DEFAULT}, layers: [...]}}.");
     field("init", &ModelConfig::init, "[{match: REGEX, INITIALISER: {...}}]: first match wins; replaces the defaults.");
     field("weights", &ModelConfig::weights, "Where to start from, and what not to train.");
