@@ -1,0 +1,124 @@
+#include "kernels/pool.h"
+
+#include "ops/layout.h"
+#include "ops/op.h"
+#include "ops/ops.h"
+
+namespace rstorch {
+namespace {
+
+// PyTorch's rule: with ceil_mode a window may reach over the end, but must start inside the input or the padding before
+// it.
+int64_t output_size(int64_t input, int64_t reach, int64_t stride, int64_t padding, bool ceil_mode) {
+  const int64_t room = input + 2 * padding - reach;
+  int64_t size = (room + (ceil_mode ? stride - 1 : 0)) / stride + 1;
+  if (ceil_mode && (size - 1) * stride >= input + padding) --size;
+  return size;
+}
+
+struct Plan {
+  kernels::PoolGeometry geometry;
+  Shape output;
+};
+
+Plan plan_of(const Op& op, const Tensor& x, const Pool2dOptions& options) {
+  op.require_floating("x", x);
+  op.require_shape_that(x.dim() == 4,
+                        format("x has shape {}, wanted [batch, channels, height, width]", x.shape().text()));
+  Plan plan;
+  plan.geometry = {options.kernel_size, options.stride, options.padding, options.dilation, options.count_include_pad};
+  plan.output = {x.shape()[0], x.shape()[1], 0, 0};
+  for (size_t i = 0; i < 2; ++i) {
+    int64_t& stride = plan.geometry.stride[i];
+    if (stride == 0) stride = options.kernel_size[i];
+    op.require(options.kernel_size[i] > 0, format("kernel_size is {}, wanted at least 1", options.kernel_size[i]));
+    op.require(stride > 0, format("stride is {}, wanted at least 1", stride));
+    op.require(options.dilation[i] > 0, format("dilation is {}, wanted at least 1", options.dilation[i]));
+    op.require(options.padding[i] >= 0 && 2 * options.padding[i] <= options.kernel_size[i],
+               format("padding is {}, wanted 0 to half of kernel_size {}", options.padding[i], options.kernel_size[i]));
+    const int64_t reach = options.dilation[i] * (options.kernel_size[i] - 1) + 1;
+    const int64_t input = x.shape()[int(i) + 2];
+    op.require_shape_that(input + 2 * options.padding[i] >= reach,
+                          format("a window of {} does not fit into x, which has shape {}", reach, x.shape().text()),
+                          "use a smaller kernel_size, or more padding");
+    plan.output[int(i) + 2] = output_size(input, reach, stride, options.padding[i], options.ceil_mode);
+  }
+  return plan;
+}
+
+// An uninitialised tensor of this shape, with the memory layout of x.
+Tensor empty_like_layout(const Tensor& x, const Shape& shape, DType dtype) {
+  const Tensor y = Tensor::empty(shape, {dtype, x.device()});
+  return is_channels_last(x) ? y.alias(shape, channels_last_strides(shape), 0) : y;
+}
+
+// dy in the layout that x had.
+Tensor in_layout(const Tensor& dy, bool channels_last) {
+  if (!channels_last) return contiguous(dy);
+  return is_channels_last(dy) ? dy : permute(contiguous(permute(dy, {0, 2, 3, 1})), {0, 3, 1, 2});
+}
+
+// What a backward function must know of x.
+struct Origin {
+  Shape shape;
+  bool channels_last;
+  explicit Origin(const Tensor& x) : shape(x.shape()), channels_last(is_channels_last(x)) {}
+
+  Tensor empty(const TensorOptions& options) const {
+    const Tensor dx = Tensor::empty(shape, options);
+    return channels_last ? dx.alias(shape, channels_last_strides(shape), 0) : dx;
+  }
+};
+
+}  // namespace
+
+Tensor max_pool2d(const Tensor& input, const Pool2dOptions& options) {
+  const Op op("max_pool2d");
+  const auto [geometry, shape] = plan_of(op, input, options);
+  const Tensor x = dense(input);
+  const bool small = geometry.kernel[0] * geometry.kernel[1] <= 256;
+  Tensor y = empty_like_layout(x, shape, x.dtype());
+  const Tensor index = empty_like_layout(x, shape, small ? DType::u8 : DType::i32);
+  kernels::max_pool2d(op.stream(x), x.view(), geometry, y.mutable_view(), index.mutable_view());
+  return op.record(y, inputs(input), saves(index),
+                   [op, g = geometry, origin = Origin(x)](const Saved& saved, const Tensor& dy) {
+                     Tensor dx = origin.empty(dy.options());
+                     kernels::max_pool2d_backward(op.stream(dy), in_layout(dy, origin.channels_last).view(),
+                                                  saved[0].view(), g, dx.mutable_view());
+                     return Grads{dx};
+                   });
+}
+
+Tensor avg_pool2d(const Tensor& input, const Pool2dOptions& options) {
+  const Op op("avg_pool2d");
+  const auto [geometry, shape] = plan_of(op, input, options);
+  const Tensor x = dense(input);
+  Tensor y = empty_like_layout(x, shape, x.dtype());
+  kernels::avg_pool2d(op.stream(x), x.view(), geometry, y.mutable_view());
+  return op.record(y, inputs(input), saves(), [op, g = geometry, origin = Origin(x)](const Saved&, const Tensor& dy) {
+    Tensor dx = origin.empty(dy.options());
+    kernels::avg_pool2d_backward(op.stream(dy), in_layout(dy, origin.channels_last).view(), g, dx.mutable_view());
+    return Grads{dx};
+  });
+}
+
+Tensor adaptive_avg_pool2d(const Tensor& input, const Pair& output_size) {
+  const Op op("adaptive_avg_pool2d");
+  op.require_floating("x", input);
+  op.require_shape_that(input.dim() == 4,
+                        format("x has shape {}, wanted [batch, channels, height, width]", input.shape().text()));
+  op.require(output_size[0] > 0 && output_size[1] > 0,
+             format("output_size is {} x {}, wanted at least 1", output_size[0], output_size[1]));
+  op.require_shape_that(input.shape()[2] > 0 && input.shape()[3] > 0,
+                        format("x has shape {}: no pixels", input.shape().text()));
+  const Tensor x = dense(input);
+  Tensor y = empty_like_layout(x, {x.shape()[0], x.shape()[1], output_size[0], output_size[1]}, x.dtype());
+  kernels::adaptive_avg_pool2d(op.stream(x), x.view(), y.mutable_view());
+  return op.record(y, inputs(input), saves(), [op, origin = Origin(x)](const Saved&, const Tensor& dy) {
+    Tensor dx = origin.empty(dy.options());
+    kernels::adaptive_avg_pool2d_backward(op.stream(dy), in_layout(dy, origin.channels_last).view(), dx.mutable_view());
+    return Grads{dx};
+  });
+}
+
+}  // namespace rstorch
