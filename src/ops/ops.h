@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/random_key.h"
+#include "ops/elementwise.h"
 #include "kernels/options.h"  // Reduction: none, mean, sum
 #include "tensor/tensor.h"
 
@@ -15,53 +16,54 @@ namespace rstorch {
 
 // --- Unary ------------------------------------------------------------------------------------------------------------
 // Integer inputs of the floating ones give f32.
-Tensor neg(const Tensor& x);
-Tensor exp(const Tensor& x);
-Tensor log(const Tensor& x);
-Tensor sqrt(const Tensor& x);
-Tensor rsqrt(const Tensor& x);
-Tensor abs(const Tensor& x);  // slope 0 at 0
-Tensor sin(const Tensor& x);
-Tensor cos(const Tensor& x);
-Tensor tanh(const Tensor& x);
-Tensor sigmoid(const Tensor& x);
-Tensor relu(const Tensor& x);  // slope 0 at 0
-Tensor gelu(const Tensor& x);       // x * Phi(x), by erf
-Tensor gelu_tanh(const Tensor& x);  // its tanh approximation
-Tensor silu(const Tensor& x);
-Tensor logical_not(const Tensor& x);
+inline Tensor neg(const Tensor& x) { return unary<kernels::Neg>(x); }
+inline Tensor exp(const Tensor& x) { return unary<kernels::Exp>(x); }
+inline Tensor log(const Tensor& x) { return unary<kernels::Log>(x); }
+inline Tensor sqrt(const Tensor& x) { return unary<kernels::Sqrt>(x); }
+inline Tensor rsqrt(const Tensor& x) { return unary<kernels::Rsqrt>(x); }
+inline Tensor square(const Tensor& x) { return unary<kernels::Square>(x); }
+inline Tensor abs(const Tensor& x) { return unary<kernels::Abs>(x); }  // slope 0 at 0
+inline Tensor sin(const Tensor& x) { return unary<kernels::Sin>(x); }
+inline Tensor cos(const Tensor& x) { return unary<kernels::Cos>(x); }
+inline Tensor tanh(const Tensor& x) { return unary<kernels::Tanh>(x); }
+inline Tensor sigmoid(const Tensor& x) { return unary<kernels::Sigmoid>(x); }
+inline Tensor relu(const Tensor& x) { return unary<kernels::Relu>(x); }            // slope 0 at 0
+inline Tensor gelu(const Tensor& x) { return unary<kernels::Gelu>(x); }            // x * Phi(x), by erf
+inline Tensor gelu_tanh(const Tensor& x) { return unary<kernels::GeluTanh>(x); }  // its tanh approximation
+inline Tensor silu(const Tensor& x) { return unary<kernels::Silu>(x); }
+inline Tensor logical_not(const Tensor& x) { return unary<kernels::LogicalNot>(x); }
+Tensor clamp(const Tensor& x, std::optional<Scalar> min, std::optional<Scalar> max);
 
 // --- Binary -----------------------------------------------------------------------------------------------------------
 Tensor add(const Tensor& a, const Tensor& b, Scalar alpha = 1);  // a + alpha b
 Tensor sub(const Tensor& a, const Tensor& b, Scalar alpha = 1);
-Tensor mul(const Tensor& a, const Tensor& b);
-Tensor div(const Tensor& a, const Tensor& b);  // true division: integers give f32
-Tensor pow(const Tensor& a, const Tensor& b);
-Tensor maximum(const Tensor& a, const Tensor& b);  // equal values share the gradient
-Tensor minimum(const Tensor& a, const Tensor& b);
-Tensor add(const Tensor& a, Scalar b);
+inline Tensor mul(const Tensor& a, const Tensor& b) { return binary<kernels::Mul>(a, b); }
+inline Tensor div(const Tensor& a, const Tensor& b) { return binary<kernels::Div>(a, b); }  // true division: integers give f32
+inline Tensor pow(const Tensor& a, const Tensor& b) { return binary<kernels::Pow>(a, b); }
+inline Tensor maximum(const Tensor& a, const Tensor& b) { return binary<kernels::Maximum>(a, b); }  // equal values share the gradient
+inline Tensor minimum(const Tensor& a, const Tensor& b) { return binary<kernels::Minimum>(a, b); }
+inline Tensor add(const Tensor& a, Scalar b) { return binary<kernels::Add>(a, b); }
 Tensor sub(const Tensor& a, Scalar b);
-Tensor mul(const Tensor& a, Scalar b);
-Tensor div(const Tensor& a, Scalar b);
+inline Tensor mul(const Tensor& a, Scalar b) { return binary<kernels::Mul>(a, b); }
+inline Tensor div(const Tensor& a, Scalar b) { return binary<kernels::Div>(a, b); }
 Tensor pow(const Tensor& a, Scalar b);
-Tensor rsub(const Tensor& a, Scalar b);  // b - a
-Tensor rdiv(const Tensor& a, Scalar b);  // b / a
+Tensor rsub(const Tensor& a, Scalar b);                                              // b - a
+inline Tensor rdiv(const Tensor& a, Scalar b) { return binary<kernels::Div>(b, a); }  // b / a
 // Comparisons give bool.
-Tensor eq(const Tensor& a, const Tensor& b);
-Tensor ne(const Tensor& a, const Tensor& b);
-Tensor lt(const Tensor& a, const Tensor& b);
-Tensor le(const Tensor& a, const Tensor& b);
-Tensor gt(const Tensor& a, const Tensor& b);
-Tensor ge(const Tensor& a, const Tensor& b);
-Tensor eq(const Tensor& a, Scalar b);
-Tensor ne(const Tensor& a, Scalar b);
-Tensor lt(const Tensor& a, Scalar b);
-Tensor le(const Tensor& a, Scalar b);
-Tensor gt(const Tensor& a, Scalar b);
-Tensor ge(const Tensor& a, Scalar b);
+inline Tensor eq(const Tensor& a, const Tensor& b) { return binary<kernels::Eq>(a, b); }
+inline Tensor ne(const Tensor& a, const Tensor& b) { return binary<kernels::Ne>(a, b); }
+inline Tensor lt(const Tensor& a, const Tensor& b) { return binary<kernels::Lt>(a, b); }
+inline Tensor le(const Tensor& a, const Tensor& b) { return binary<kernels::Le>(a, b); }
+inline Tensor gt(const Tensor& a, const Tensor& b) { return binary<kernels::Gt>(a, b); }
+inline Tensor ge(const Tensor& a, const Tensor& b) { return binary<kernels::Ge>(a, b); }
+inline Tensor eq(const Tensor& a, Scalar b) { return binary<kernels::Eq>(a, b); }
+inline Tensor ne(const Tensor& a, Scalar b) { return binary<kernels::Ne>(a, b); }
+inline Tensor lt(const Tensor& a, Scalar b) { return binary<kernels::Lt>(a, b); }
+inline Tensor le(const Tensor& a, Scalar b) { return binary<kernels::Le>(a, b); }
+inline Tensor gt(const Tensor& a, Scalar b) { return binary<kernels::Gt>(a, b); }
+inline Tensor ge(const Tensor& a, Scalar b) { return binary<kernels::Ge>(a, b); }
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
 Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value);
-Tensor clamp(const Tensor& x, std::optional<Scalar> min, std::optional<Scalar> max);
 
 // --- Reductions --------------------------------------------------------------------------------------------------------
 // An empty list of dims means all of them. sum and prod of integers give i64; mean and var want floating inputs.

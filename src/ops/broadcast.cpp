@@ -1,0 +1,50 @@
+#include "ops/broadcast.h"
+
+#include "ops/ops.h"
+
+namespace rstorch {
+
+ConstView broadcast_view(const Tensor& x, const Shape& shape) {
+  ConstView view = x.view();
+  if (view.shape == shape) return view;
+  const int added = shape.dims() - x.dim();
+  Strides strides = Shape::filled(shape.dims(), 0);
+  for (int i = 0; i < x.dim(); ++i) {
+    if (x.shape()[i] == shape[i + added]) strides[i + added] = x.strides()[i];
+  }
+  view.shape = shape;
+  view.strides = strides;
+  return view;
+}
+
+Tensor sum_to_shape(const Tensor& x, const Shape& shape) {
+  if (x.shape() == shape) return x;
+  const int added = x.dim() - shape.dims();
+  std::vector<int> dims;
+  for (int i = 0; i < x.dim(); ++i) {
+    if (i < added || (shape[i - added] == 1 && x.shape()[i] != 1)) dims.push_back(i);
+  }
+  return dims.empty() ? reshape(x, shape) : reshape(sum(x, dims, /*keepdim=*/true), shape);
+}
+
+namespace {
+
+struct Span {
+  int64_t first, last;  // bytes of the storage
+};
+Span span_of(const Tensor& x) {
+  int64_t low = x.offset(), high = x.offset();
+  for (int i = 0; i < x.dim(); ++i) (x.strides()[i] < 0 ? low : high) += (x.shape()[i] - 1) * x.strides()[i];
+  const auto size = int64_t(size_of(x.dtype()));
+  return {low * size, (high + 1) * size - 1};
+}
+
+}  // namespace
+
+bool share_memory(const Tensor& a, const Tensor& b) {
+  if (a.impl()->storage != b.impl()->storage || a.numel() == 0 || b.numel() == 0) return false;
+  const Span x = span_of(a), y = span_of(b);
+  return x.first <= y.last && y.first <= x.last;
+}
+
+}  // namespace rstorch

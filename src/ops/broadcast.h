@@ -1,0 +1,16 @@
+// Broadcasting and memory inside ops.
+#pragma once
+
+#include "tensor/tensor.h"
+
+namespace rstorch {
+
+// x as kernels see it broadcast to `shape`: stride 0 where it is repeated. x must broadcast to it.
+ConstView broadcast_view(const Tensor& x, const Shape& shape);
+// The gradient of broadcasting: sums x over the dimensions that `shape` was repeated along.
+Tensor sum_to_shape(const Tensor& x, const Shape& shape);
+
+// Whether the memory that a and b span has a byte in common.
+bool share_memory(const Tensor& a, const Tensor& b);
+
+}  // namespace rstorch
