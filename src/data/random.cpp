@@ -17,7 +17,7 @@ enum Stream : uint32_t { samples, targets, weights };
 }  // namespace
 
 void Random::Config::validate(const config::Value& at, config::Report& report) const {
-  if (classes.has_value() != target_shape.empty()) return;
+  if (classes.has_value() == target_shape.empty()) return;
   report.error(config::Code::conflict, classes ? "classes and target_shape contradict" : "what is the target?")
       .at(at)
       .help("give either classes or target_shape");
