@@ -72,6 +72,19 @@ void Writer::finish() {
   if (::close(file_.release()) != 0 && errno != EINTR) fail("close", path_);
 }
 
+AtomicFile::AtomicFile(const Path& path) : path_(path), temporary_(beside(path, ".tmp")), writer_(temporary_) {}
+
+AtomicFile::~AtomicFile() {
+  if (!finished_) ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::finish() {
+  writer_.finish();
+  move(temporary_, path_);
+  finished_ = true;
+  sync_folder(path_.parent_path());
+}
+
 LineFile::LineFile(const Path& path)
     : path_(path), file_(retry([&] { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666); })) {
   if (!file_.is_open()) fail("open", path_);
@@ -130,17 +143,9 @@ std::string read_text(const Path& path) {
 }
 
 void write_atomically(const Path& path, std::string_view text) {
-  const Path temporary = beside(path, ".tmp");
-  try {
-    Writer writer(temporary);
-    writer.write(text);
-    writer.finish();
-    move(temporary, path);
-  } catch (const CheckpointError&) {
-    ::unlink(temporary.c_str());
-    throw;
-  }
-  sync_folder(path.parent_path());
+  AtomicFile file(path);
+  file.write(text);
+  file.finish();
 }
 
 void make_folders(const Path& path) {

@@ -53,6 +53,24 @@ class Writer {
   Descriptor file_;
 };
 
+// A file that takes its place, in one step, when it is finished. Until then nobody sees it; unfinished, it is removed.
+class AtomicFile {
+ public:
+  explicit AtomicFile(const Path& path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(std::string_view text) { writer_.write(text); }
+  void finish();
+
+ private:
+  Path path_;
+  Path temporary_;
+  Writer writer_;
+  bool finished_ = false;
+};
+
 // A file that grows by whole lines: a line that does not fit on the disk leaves no part of it behind.
 class LineFile {
  public:
@@ -75,7 +93,7 @@ bool is_there(const Path& path);
 std::string read_text(const Path& path);
 // The contents in pieces, front to back.
 void read_pieces(const Path& path, const std::function<void(std::string_view)>& piece);
-void write_atomically(const Path& path, std::string_view text);  // temporary file, fsync, rename, fsync of the folder
+void write_atomically(const Path& path, std::string_view text);
 void make_folders(const Path& path);
 void sync_folder(const Path& path);
 void move(const Path& from, const Path& to);           // atomic; replaces a file, not a folder that has something in it

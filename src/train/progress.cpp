@@ -1,6 +1,5 @@
 #include "train/progress.h"
 
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
@@ -9,6 +8,7 @@
 
 #include "base/format.h"
 #include "base/log.h"
+#include "train/text_table.h"
 
 namespace rstorch {
 
@@ -22,22 +22,6 @@ bool stderr_is_terminal() {
 bool stderr_has_colours() {
   const char* no_color = std::getenv("NO_COLOR");
   return stderr_is_terminal() && (no_color == nullptr || *no_color == '\0');
-}
-
-std::string short_number(double x) {
-  if (x >= 99.95e6) return format("{:.0f}M", x / 1e6);
-  if (x >= 999.5e3) return format("{:.1f}M", x / 1e6);
-  if (x >= 99.95e3) return format("{:.0f}k", x / 1e3);
-  if (x >= 9999.5) return format("{:.1f}k", x / 1e3);
-  return format("{:.0f}", x);
-}
-
-std::string duration_text(double seconds) {
-  if (seconds < 9.95) return format("{:.1f} s", seconds);
-  const auto whole = int64_t(std::llround(seconds));
-  if (whole < 60) return format("{} s", whole);
-  if (whole < 3600) return format("{}:{:02}", whole / 60, whole % 60);
-  return format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
 }
 
 Progress::Progress(const Run& run) : run_(run) {}

@@ -14,11 +14,6 @@ bool stderr_is_terminal();
 // True if colours are wanted there: a terminal, and NO_COLOR is not set.
 bool stderr_has_colours();
 
-// "1234", "12.3k", "4.56M"
-std::string short_number(double x);
-// "0.4 s", "12 s", "3:05", "2:10:00"
-std::string duration_text(double seconds);
-
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point begin);
 

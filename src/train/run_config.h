@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "config/fields.h"
+#include "train/kinds.h"
+#include "train/metric.h"
 
 namespace rstorch {
 
@@ -144,11 +146,14 @@ struct RunConfig {
     field("run", &RunConfig::run, "Where the results go.");
     field("data", &RunConfig::data, "Datasets, batches and transforms.", config::required);
     field("model", &RunConfig::model, "Layers and initial weights.", config::required);
-    field("loss", &RunConfig::loss, "What is minimised.", config::required);
+    field("loss", &RunConfig::loss, "What is minimised.", config::required, config::kind_of(loss_kinds));
     field("metrics", &RunConfig::metrics,
-          "Measured at each validation beside the loss; accuracy for losses over classes.");
-    field("optimizer", &RunConfig::optimizer, "How parameters follow gradients.", config::required);
-    field("lr_scheduler", &RunConfig::lr_scheduler, "Learning rate over time; constant where it is left out.");
+          "Measured at each validation beside the loss; accuracy for losses over classes.",
+          config::each(config::kind_of(metric_kinds)));
+    field("optimizer", &RunConfig::optimizer, "How parameters follow gradients.", config::required,
+          config::kind_of(optimizer_kinds));
+    field("lr_scheduler", &RunConfig::lr_scheduler, "Learning rate over time; constant where it is left out.",
+          config::kind_of(schedule_kinds));
     field("trainer", &RunConfig::trainer, "How long, how often, and what when things go wrong.", config::required);
     field("checkpoint", &RunConfig::checkpoint, "When to save, what to keep, what to continue.");
     field("logging", &RunConfig::logging, "Files with metrics.");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "base/format.h"
 
@@ -51,5 +52,21 @@ std::string grouped(int64_t x) {
 
 std::string bytes_text(double bytes) { return with_prefix(bytes, "B"); }
 std::string flops_text(double flops) { return with_prefix(flops, "FLOP"); }
+
+std::string short_number(double x) {
+  if (x >= 99.95e6) return format("{:.0f}M", x / 1e6);
+  if (x >= 999.5e3) return format("{:.1f}M", x / 1e6);
+  if (x >= 99.95e3) return format("{:.0f}k", x / 1e3);
+  if (x >= 9999.5) return format("{:.1f}k", x / 1e3);
+  return format("{:.0f}", x);
+}
+
+std::string duration_text(double seconds) {
+  if (seconds < 9.95) return format("{:.1f} s", seconds);
+  const auto whole = int64_t(std::llround(seconds));
+  if (whole < 60) return format("{} s", whole);
+  if (whole < 3600) return format("{}:{:02}", whole / 60, whole % 60);
+  return format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+}
 
 }  // namespace rstorch

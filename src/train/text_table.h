@@ -1,4 +1,4 @@
-// Columns of text for a terminal.
+// Text for people: tables, and numbers in a few characters.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +29,10 @@ class TextTable {
 std::string grouped(int64_t x);
 // "512 B", "1.4 MB" (10^6)
 std::string bytes_text(double bytes);
+// "1234", "12.3k", "4.6M"
+std::string short_number(double x);
+// "0.4 s", "12 s", "3:05", "2:10:00"
+std::string duration_text(double seconds);
 // "12.3 MFLOP"
 std::string flops_text(double flops);
 

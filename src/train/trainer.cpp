@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "config/dump.h"
+#include "train/text_table.h"
 
 namespace rstorch {
 namespace {

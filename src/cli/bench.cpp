@@ -1,0 +1,38 @@
+#include "train/bench.h"
+
+#include "cli/command.h"
+#include "cli/load.h"
+#include "config/dump.h"
+
+namespace rstorch::cli {
+namespace {
+
+struct Arguments {
+  std::string config;
+  std::vector<std::string> overrides;
+  std::optional<int64_t> steps;
+  bool json = false;
+};
+
+ExitCode run(const Arguments& arguments) {
+  const LoadedConfig loaded = load_config(arguments.config, arguments.overrides);
+  const BenchResult result = run_bench(loaded.experiment, {arguments.steps});
+  print(arguments.json ? config::to_json(bench_value(result), 2) + "\n" : bench_text(result));
+  return ExitCode::success;
+}
+
+}  // namespace
+
+void add_bench(CLI::App& program, Action& action) {
+  CLI::App& command = add_command(program, "bench", "Measure training steps, layers and kernels; writes no run.",
+                                  "rstorch bench configs/mnist_mlp.yaml --steps 200");
+  auto arguments = std::make_shared<Arguments>();
+  command.add_option("config", arguments->config, "The config file.")->required();
+  add_overrides(command, arguments->overrides);
+  command.add_option("--steps", arguments->steps, "Steps to measure; left out: a few seconds of them.")
+      ->check(CLI::PositiveNumber);
+  command.add_flag("--json", arguments->json, "One JSON object.");
+  command.callback([&action, arguments] { action = [arguments] { return run(*arguments); }; });
+}
+
+}  // namespace rstorch::cli

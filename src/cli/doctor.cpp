@@ -1,0 +1,107 @@
+#include <fstream>
+
+#include <omp.h>
+#include <unistd.h>
+
+#include "base/version.h"
+#include "cli/command.h"
+#include "config/dump.h"
+#include "tensor/runtime.h"
+#include "train/text_table.h"
+
+namespace rstorch::cli {
+namespace {
+
+// One thing that was looked at, and what to do where it is not as it should be.
+struct Finding {
+  std::string name;
+  std::string text;
+  std::string fix;
+};
+
+std::string cpu_model() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  }
+  return "unknown";
+}
+
+std::string cpu_features() {
+  std::string out;
+  const auto add = [&out](bool has, const char* name) {
+    if (has) out += format("{}{}", out.empty() ? "" : " ", name);
+  };
+  add(__builtin_cpu_supports("avx2"), "avx2");
+  add(__builtin_cpu_supports("fma"), "fma");
+  add(__builtin_cpu_supports("avx512f"), "avx512f");
+  add(__builtin_cpu_supports("avx512vnni"), "avx512vnni");
+  return out.empty() ? "none of those that kernels use" : out;
+}
+
+Finding threads() {
+  const int available = omp_get_num_procs();
+  const int used = omp_get_max_threads();
+  Finding finding{"threads", format("{} of {} processors", used, available), ""};
+  if (used < available) finding.fix = format("OMP_NUM_THREADS={} uses all", available);
+  return finding;
+}
+
+Finding memory() {
+  const double pages = double(::sysconf(_SC_PHYS_PAGES));
+  const double free_pages = double(::sysconf(_SC_AVPHYS_PAGES));
+  const double page = double(::sysconf(_SC_PAGESIZE));
+  return {"memory", format("{}, {} free", bytes_text(pages * page), bytes_text(free_pages * page)), ""};
+}
+
+Finding cuda_devices() {
+  if (!cuda::is_available()) {
+    return {"cuda", format("not available: {}", cuda::why_unavailable()),
+            "training runs on the CPU; for a GPU: build with -Dgpu=enabled and install NVIDIA's driver"};
+  }
+  std::string devices;
+  for (int i = 0; i < cuda::device_count(); ++i) devices += format("{}{}", i ? "; " : "", cuda::describe(i));
+  return {"cuda", devices, ""};
+}
+
+Finding data_folder() {
+  const char* folder = std::getenv("RSTORCH_DATA");
+  if (folder == nullptr) return {"data", "RSTORCH_DATA is not set: bundled configs look in datasets/", ""};
+  if (::access(folder, R_OK | X_OK) == 0) return {"data", format("RSTORCH_DATA={}", folder), ""};
+  return {"data", format("RSTORCH_DATA={} cannot be read", folder), "name a folder with data sets, or unset it"};
+}
+
+std::vector<Finding> examine() {
+  return {{"rstorch", format("{}, g++ {}.{}, C++20", kVersion, __GNUC__, __GNUC_MINOR__), ""},
+          {"cpu", cpu_model(), ""},
+          {"features", cpu_features(), __builtin_cpu_supports("avx2") ? "" : "kernels fall back to slower code"},
+          threads(),
+          memory(),
+          cuda_devices(),
+          data_folder()};
+}
+
+ExitCode run(bool json) {
+  config::Value object = config::Value::map();
+  for (const Finding& finding : examine()) {
+    if (!json) {
+      print(format("{:<9} {}\n", finding.name, finding.text));
+      if (!finding.fix.empty()) print(format("{:<9} -> {}\n", "", finding.fix));
+    }
+    object.set(finding.name, config::Value::map({{"text", finding.text}, {"fix", finding.fix}}));
+  }
+  if (json) print(config::to_json(object, 2) + "\n");
+  return ExitCode::success;
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& program, Action& action) {
+  CLI::App& command =
+      add_command(program, "doctor", "Show the build and what this machine offers, with fixes.", "rstorch doctor");
+  auto json = std::make_shared<bool>(false);
+  command.add_flag("--json", *json, "One JSON object.");
+  command.callback([&action, json] { action = [json] { return run(*json); }; });
+}
+
+}  // namespace rstorch::cli

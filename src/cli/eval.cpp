@@ -1,0 +1,48 @@
+#include "cli/command.h"
+#include "config/dump.h"
+#include "train/saved_model.h"
+
+namespace rstorch::cli {
+namespace {
+
+struct Arguments {
+  std::string checkpoint;
+  std::vector<std::string> overrides;
+  std::string data;
+  bool json = false;
+};
+
+ExitCode run(const Arguments& arguments) {
+  config::Report report;
+  const auto change = [&](config::Value& root) {
+    if (!arguments.data.empty()) use_data(root, arguments.data, report);
+  };
+  const SavedModel saved(arguments.checkpoint, arguments.overrides, change);
+  report.throw_if_errors();
+  const Metrics metrics = evaluate(saved);
+  if (!arguments.json) {
+    print(metrics_text(metrics) + "\n");
+    return ExitCode::success;
+  }
+  config::Value object = config::Value::map();
+  for (const auto& [name, value] : metrics) object.set(name, value);
+  object.set("step", saved.state().step);
+  object.set("checkpoint", saved.checkpoint().folder().string());
+  print(config::to_json(object) + "\n");
+  return ExitCode::success;
+}
+
+}  // namespace
+
+void add_eval(CLI::App& program, Action& action) {
+  CLI::App& command = add_command(program, "eval", "Measure a checkpoint on its validation data, or on other data.",
+                                  "rstorch eval runs/digits_cnn/checkpoints/best --json");
+  auto arguments = std::make_shared<Arguments>();
+  command.add_option("checkpoint", arguments->checkpoint, "A checkpoint or a run folder.")->required();
+  add_overrides(command, arguments->overrides);
+  command.add_option("--data", arguments->data, "Other data: its path, or a dataset as in a config: \"{type: ...}\".");
+  command.add_flag("--json", arguments->json, "One JSON object.");
+  command.callback([&action, arguments] { action = [arguments] { return run(*arguments); }; });
+}
+
+}  // namespace rstorch::cli

@@ -1,0 +1,100 @@
+#include "cli/explain.h"
+
+#include "config/suggest.h"
+#include "data/data.h"
+#include "nn/builder.h"
+#include "train/run_config.h"
+
+namespace rstorch::cli {
+namespace {
+
+using config::FieldInfo;
+using config::StructInfo;
+
+// The sections whose keys are described by another struct than the config as a whole.
+struct Section {
+  std::string_view name;
+  const StructInfo& (*fields)();
+};
+constexpr Section kSections[] = {{"data", &config::describe<data::DataConfig>},
+                                 {"model", &config::describe<nn::ModelConfig>}};
+
+std::vector<std::string> split(const std::string& path) {
+  std::vector<std::string> parts;
+  for (size_t begin = 0; begin <= path.size();) {
+    const size_t end = std::min(path.find('.', begin), path.size());
+    parts.push_back(path.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return parts;
+}
+
+std::string field_text(const FieldInfo& field, const std::string& path, const StructInfo* inner) {
+  std::string text = config::help_text(field, path) + "\n";
+  return inner ? text + "\n" + config::help_table(*inner) + "\n" : text;
+}
+
+std::string explain_field(const std::string& path) {
+  if (const FieldInfo* field = config::describe<RunConfig>().find(path)) {
+    const StructInfo* inner = field->type.fields ? &field->type.fields() : nullptr;
+    for (const Section& section : kSections) {
+      if (path == section.name) inner = &section.fields();
+    }
+    return field_text(*field, path, inner);
+  }
+  for (const Section& section : kSections) {
+    const std::string prefix = std::string(section.name) + ".";
+    if (!path.starts_with(prefix)) continue;
+    const FieldInfo* field = section.fields().find(path.substr(prefix.size()));
+    if (field) return field_text(*field, path, field->type.fields ? &field->type.fields() : nullptr);
+  }
+  return {};
+}
+
+// The first part of the path that names a kind, and what comes behind it in that kind's config.
+std::string explain_kind(const std::string& path) {
+  const std::vector<std::string> parts = split(path);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    for (const KindList& list : all_kinds()) {
+      const config::Kind* kind = list.table->find(parts[i]);
+      if (!kind) continue;
+      if (i + 1 == parts.size()) return config::help_text(list.table->noun, *kind) + "\n";
+      std::string rest = parts[i + 1];
+      for (size_t k = i + 2; k < parts.size(); ++k) rest += "." + parts[k];
+      if (const FieldInfo* field = kind->fields().find(rest)) return config::help_text(*field, path) + "\n";
+    }
+  }
+  return {};
+}
+
+// Sections, their keys, and the names of all kinds.
+std::vector<std::string> known_names() {
+  std::vector<std::string> names;
+  const auto add = [&names](const std::string& prefix, const StructInfo& info) {
+    for (const FieldInfo& field : info.fields) names.push_back(prefix + field.name);
+  };
+  add("", config::describe<RunConfig>());
+  for (const Section& section : kSections) add(std::string(section.name) + ".", section.fields());
+  for (const FieldInfo& field : config::describe<RunConfig>().fields) {
+    if (field.type.fields) add(field.name + ".", field.type.fields());
+  }
+  for (const KindList& list : all_kinds()) {
+    for (const config::Kind* kind : list.table->kinds) names.emplace_back(kind->name);
+  }
+  return names;
+}
+
+}  // namespace
+
+std::string explain(const std::string& path) {
+  if (std::string text = explain_field(path); !text.empty()) return text;
+  if (std::string text = explain_kind(path); !text.empty()) return text;
+  const std::vector<std::string> names = known_names();
+  const std::vector<std::string_view> known(names.begin(), names.end());
+  const auto near = config::nearest(path, known);
+  throw UsageError(format("there is no key or kind `{}`", path),
+                   near ? format("did you mean `{}`?", *near)
+                        : "`rstorch config explain` without a name shows the sections, `rstorch list` the kinds");
+}
+
+}  // namespace rstorch::cli

@@ -1,0 +1,72 @@
+#include "train/train.h"
+
+#include "base/log.h"
+#include "cli/command.h"
+#include "cli/load.h"
+#include "train/plan.h"
+#include "train/text_table.h"
+
+namespace rstorch::cli {
+namespace {
+
+struct Arguments {
+  std::string config;
+  std::vector<std::string> overrides;
+  bool resume = false;
+  bool smoke = false;
+  bool dry_run = false;
+};
+
+void say_how_it_ended(const TrainResult& result, const std::string& config) {
+  if (result.nothing_to_do) {
+    print(
+        format("{} is finished, at step {}: there is nothing to continue.\n"
+               "To train on: rstorch train {} checkpoint.resume={}/checkpoints/last trainer.max_epochs=...\n",
+               result.run.string(), result.step, config, result.run.string()));
+    return;
+  }
+  if (result.outcome == Trainer::Outcome::stopped) {
+    logging::info(format("stopped by {} after step {}, saved; rstorch train {} --resume continues", result.stop_reason,
+                         result.step, config));
+    return;
+  }
+  Metrics shown;
+  for (const auto& [name, value] : result.metrics) {
+    if (name.starts_with("val.") || name == "train.loss") shown.emplace_back(name, value);
+  }
+  print(format("{}  {} steps in {}\n{}\n", metrics_text(shown), result.step, duration_text(result.seconds),
+               (result.run / "checkpoints" / "last").string()));
+}
+
+ExitCode run(const Arguments& arguments) {
+  LoadedConfig loaded = load_config(arguments.config, arguments.overrides, arguments.smoke ? Size::smoke : Size::full);
+  if (arguments.resume) loaded.experiment.config.checkpoint.resume = "auto";
+  const RunLimits limits = arguments.smoke ? RunLimits::smoke() : RunLimits();
+  if (arguments.dry_run) {
+    const data::OpenedData data = open_data(loaded.experiment, limits);
+    const nn::BuiltModel model = loaded.experiment.build_model(data.train->spec(), kCPU);
+    print(plan_text(make_plan(loaded.experiment)));
+    print(format("\n{}: {}\nnothing was trained or written\n", loaded.experiment.config.run.name,
+                 describe_run(data, *model.module, kCPU)));
+    return ExitCode::success;
+  }
+  const TrainResult result = train({loaded.experiment, loaded.text, limits});
+  say_how_it_ended(result, arguments.config);
+  return result.outcome == Trainer::Outcome::stopped ? ExitCode::requeue : ExitCode::success;
+}
+
+}  // namespace
+
+void add_train(CLI::App& program, Action& action) {
+  CLI::App& command = add_command(program, "train", "Train a model as a config says.",
+                                  "rstorch train configs/digits_cnn.yaml optimizer.lr=3e-4 trainer.max_epochs=5");
+  auto arguments = std::make_shared<Arguments>();
+  command.add_option("config", arguments->config, "The config file.")->required();
+  add_overrides(command, arguments->overrides);
+  command.add_flag("--resume", arguments->resume, "Continue an unfinished run of this name.");
+  command.add_flag("--smoke", arguments->smoke, "A few small steps, to see that everything works.");
+  command.add_flag("--dry-run", arguments->dry_run, "Read the config, open the data, build the model, and stop.");
+  command.callback([&action, arguments] { action = [arguments] { return run(*arguments); }; });
+}
+
+}  // namespace rstorch::cli

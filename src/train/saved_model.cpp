@@ -1,0 +1,87 @@
+#include "train/saved_model.h"
+
+#include <algorithm>
+
+#include "config/load.h"
+#include "data/loader.h"
+
+namespace rstorch {
+namespace {
+
+using config::Report;
+using config::Value;
+
+Experiment read_experiment(const Checkpoint& checkpoint, std::span<const std::string> overrides,
+                           const std::function<void(Value&)>& change) {
+  Report report;
+  Value root =
+      config::load_text(checkpoint.config_text(), (checkpoint.folder() / "config.yaml").string(), overrides, report);
+  if (change && root.is_map()) change(root);
+  if (Value* model = root.find("model")) model->erase("weights");  // the checkpoint has them
+  Experiment experiment = Experiment::read(root, report);
+  report.throw_if_errors();
+  return experiment;
+}
+
+// The dataset's keys in the short form of `data:`, where they stand beside the section's own.
+Value dataset_of_short_form(const Value& section) {
+  Value dataset = section;
+  for (const config::FieldInfo& field : config::describe<data::DataConfig>().fields) dataset.erase(field.name);
+  return dataset;
+}
+
+Value current_dataset(const Value& section) {
+  for (const std::string_view key : {"val", "train"}) {
+    if (const Value* dataset = section.find(key); dataset && !dataset->is_null()) return *dataset;
+  }
+  Value dataset = dataset_of_short_form(section);
+  // What is held out is what validation reads.
+  if (const Value* split = dataset.find("split"); split && split->is_string()) dataset.set("split", "test");
+  return dataset;
+}
+
+}  // namespace
+
+SavedModel::SavedModel(const files::Path& path, std::span<const std::string> overrides,
+                       const std::function<void(Value& root)>& change)
+    : checkpoint_(path),
+      experiment_(read_experiment(checkpoint_, overrides, change)),
+      state_(read_training_state(checkpoint_)) {}
+
+data::DatasetPtr SavedModel::open_data() const {
+  if (data::DatasetPtr data = experiment_.data.open_val(experiment_.seed(), state_.data)) return data;
+  throw DataError("the checkpoint's config has no validation data", "name some: data.val={type: ..., path: ...}");
+}
+
+nn::BuiltModel SavedModel::build_model(const data::SampleSpec& spec, Device device) const {
+  nn::BuiltModel model = experiment_.build_model(spec, device);
+  model.module->load_state_dict(checkpoint_.model().tensors());
+  model.module->eval();
+  return model;
+}
+
+Metrics evaluate(const SavedModel& saved) {
+  const Experiment& experiment = saved.experiment();
+  const Device device = experiment.choose_device();
+  const data::DatasetPtr data = saved.open_data();
+  const nn::BuiltModel model = saved.build_model(data->spec(), device);
+  const std::unique_ptr<nn::Loss> loss = experiment.loss.make();
+  Evaluator evaluator(*model.module, *loss, experiment.metrics, device);
+  return *evaluator.evaluate(data::DataLoader(*data, experiment.data.val_options()));
+}
+
+void use_data(Value& root, const std::string& data, Report& report) {
+  Value* section = root.find("data");
+  if (!section || !section->is_map()) return;
+  Value dataset = current_dataset(*section);
+  if (data.starts_with('{')) {
+    dataset =
+        config::merge(std::move(dataset), config::parse(data, "--data", report, config::Origin::argument), report);
+  } else {
+    dataset.set("path", data);
+  }
+  section->set("val", std::move(dataset));
+  section->erase("val_fraction");
+}
+
+}  // namespace rstorch
