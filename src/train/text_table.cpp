@@ -46,7 +46,7 @@ std::string TextTable::text() const {
 
 std::string grouped(int64_t x) {
   std::string digits = std::to_string(x);
-  for (auto i = int64_t(digits.size()) - 3; i > (x < 0 ? 1 : 0); i -= 3) digits.insert(size_t(i), ",");
+  for (auto i = int64_t(digits.size()) - 3; i > (x < 0 ? 1 : 0); i -= 3) digits.insert(size_t(i), 1, ',');
   return digits;
 }
 
