@@ -73,8 +73,9 @@ class CpuStream final : public Stream {
 class CudaStream : public Stream {
  public:
   using Stream::Stream;
-  virtual void* handle() const = 0;         // cudaStream_t
-  virtual void* blas_handle() const = 0;    // cublasHandle_t
+  // cudaStream_t; makes its device the calling thread's current one
+  virtual void* handle() const = 0;
+  virtual void* blas_handle() = 0;          // cublasHandle_t; made on first use
   virtual void* workspace(size_t bytes) = 0;  // scratch memory, valid until the next call; in stream order
 };
 

@@ -1,0 +1,167 @@
+// The devices: how many, what they are, their memory and their queues.
+#include "kernels/cuda/device.h"
+
+#include <map>
+#include <mutex>
+#include <type_traits>
+
+#include "base/caching_allocator.h"
+#include "base/error.h"
+#include "kernels/cuda/check.h"
+
+namespace rstorch::kernels {
+namespace {
+
+double gib(size_t bytes) { return double(bytes) / double(size_t(1) << 30); }
+
+class CudaAllocator final : public CachingAllocator {
+ public:
+  explicit CudaAllocator(int device) : device_(device) {}
+  ~CudaAllocator() override { trim(); }
+
+ private:
+  void* from_system(size_t bytes) override {
+    check(cudaSetDevice(device_), "cudaSetDevice");
+    void* memory = nullptr;
+    const cudaError_t code = cudaMalloc(&memory, bytes);
+    if (code == cudaErrorMemoryAllocation) {
+      cudaGetLastError();
+      return nullptr;
+    }
+    check(code, "cudaMalloc");
+    return memory;
+  }
+  // Waits for the device, so no queued work can still use the memory.
+  void to_system(void* memory) noexcept override { cudaFree(memory); }
+
+  std::string place() const override {
+    size_t free = 0, total = 0;
+    cudaMemGetInfo(&free, &total);
+    return format("cuda:{} ({:.2f} GiB free of {:.2f})", device_, gib(free), gib(total));
+  }
+
+  int device_;
+};
+
+// One queue for all threads: see CudaModule.
+struct SharedQueue {
+  explicit SharedQueue(int device) : allocator(device) {
+    check(cudaSetDevice(device), "cudaSetDevice");
+    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  }
+
+  CudaAllocator allocator;
+  cudaStream_t stream = nullptr;
+};
+
+SharedQueue& shared_queue(int device) {
+  // Never destroyed: tensors with static storage duration may be released after main.
+  static auto* const queues = new std::map<int, SharedQueue>;
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  return queues->try_emplace(device, device).first->second;
+}
+
+struct BlasDeleter {
+  void operator()(cublasHandle_t handle) const { cublasDestroy(handle); }
+};
+using BlasHandle = std::unique_ptr<std::remove_pointer_t<cublasHandle_t>, BlasDeleter>;
+
+// What NVIDIA recommends for Hopper. Ours and not cuBLAS's own, so that results do not depend on what else runs, and a
+// captured step allocates nothing.
+constexpr size_t kBlasWorkspace = size_t(32) << 20;
+
+class DeviceStream final : public CudaStream {
+ public:
+  explicit DeviceStream(int device)
+      : CudaStream({DeviceType::cuda, device}, cuda_allocator(device)), stream_(shared_queue(device).stream) {}
+  ~DeviceStream() override {
+    allocator().release(blas_workspace_, kBlasWorkspace);
+    allocator().release(workspace_, workspace_bytes_);
+  }
+
+  void synchronize() override { check(cudaStreamSynchronize(queue()), "cudaStreamSynchronize"); }
+
+  void copy_bytes(void* to, const void* from, size_t bytes) override {
+    if (bytes > 0) check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, queue()), "cudaMemcpyAsync");
+  }
+
+  void* handle() const override { return queue(); }
+
+  void* blas_handle() override {
+    if (!blas_) make_blas();
+    return blas_.get();
+  }
+
+  void* workspace(size_t bytes) override {
+    if (bytes <= workspace_bytes_) return workspace_;
+    allocator().release(workspace_, workspace_bytes_);
+    workspace_bytes_ = 0;
+    workspace_ = allocator().allocate(bytes);
+    workspace_bytes_ = bytes;
+    return workspace_;
+  }
+
+ private:
+  // CUDA wants the device to be the thread's current one whenever work is queued to it.
+  cudaStream_t queue() const {
+    check(cudaSetDevice(device().index), "cudaSetDevice");
+    return stream_;
+  }
+
+  // On first use: it takes tens of milliseconds, and many runs need none.
+  void make_blas() {
+    const cudaStream_t stream = queue();
+    cublasHandle_t handle = nullptr;
+    check(cublasCreate(&handle), "cublasCreate");
+    BlasHandle blas(handle);
+    if (!blas_workspace_) blas_workspace_ = allocator().allocate(kBlasWorkspace);
+    check(cublasSetStream(handle, stream), "cublasSetStream");
+    check(cublasSetWorkspace(handle, blas_workspace_, kBlasWorkspace), "cublasSetWorkspace");
+    check(cublasSetAtomicsMode(handle, CUBLAS_ATOMICS_NOT_ALLOWED), "cublasSetAtomicsMode");
+    check(
+        cublasSetMathMode(handle, cublasMath_t(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)),
+        "cublasSetMathMode");
+    blas_ = std::move(blas);
+  }
+
+  cudaStream_t stream_;
+  void* workspace_ = nullptr;
+  size_t workspace_bytes_ = 0;
+  void* blas_workspace_ = nullptr;
+  BlasHandle blas_;
+};
+
+}  // namespace
+
+int cuda_device_count(std::string& why_none) {
+  int count = 0;
+  const cudaError_t code = cudaGetDeviceCount(&count);
+  if (code == cudaSuccess && count > 0) return count;
+  cudaGetLastError();
+  int driver = 0;
+  cudaDriverGetVersion(&driver);  // 0: there is none
+  const auto version = [](int number) { return format("{}.{}", number / 1000, number % 1000 / 10); };
+  if (code == cudaErrorInsufficientDriver && driver == 0) {
+    why_none = format("there is no NVIDIA driver (cudaGetDeviceCount: {})", int(code));
+  } else if (code == cudaErrorInsufficientDriver) {
+    why_none = format("the NVIDIA driver is for CUDA {}, rstorch_cuda.so wants {} (cudaGetDeviceCount: {})",
+                      version(driver), version(CUDART_VERSION), int(code));
+  } else {
+    why_none = format("there is no CUDA device: {} (cudaGetDeviceCount: {})", cudaGetErrorString(code), int(code));
+  }
+  return 0;
+}
+
+std::string describe_cuda_device(int device) {
+  cudaDeviceProp properties;
+  check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
+  return format("{}, sm_{}{}, {:.0f} GiB", properties.name, properties.major, properties.minor,
+                gib(properties.totalGlobalMem));
+}
+
+Allocator* cuda_allocator(int device) { return &shared_queue(device).allocator; }
+
+std::unique_ptr<Stream> make_cuda_stream(int device) { return std::make_unique<DeviceStream>(device); }
+
+}  // namespace rstorch::kernels

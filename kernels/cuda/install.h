@@ -1,0 +1,15 @@
+// One function per family of kernels: fills the `cuda` pointers of the program's kernels.
+#pragma once
+
+namespace rstorch::kernels {
+
+void install_unary();
+void install_unary_backward();
+void install_binary();
+void install_binary_backward();
+void install_copy();
+void install_where();
+void install_random();
+void install_matmul();
+
+}  // namespace rstorch::kernels

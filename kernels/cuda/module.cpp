@@ -1,0 +1,29 @@
+// The entry of rstorch_cuda.so.
+#include "kernels/cuda/module.h"
+
+#include "base/version.h"
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/install.h"
+
+namespace rstorch::kernels {
+namespace {
+
+void install() {
+  install_unary();
+  install_unary_backward();
+  install_binary();
+  install_binary_backward();
+  install_copy();
+  install_where();
+  install_random();
+  install_matmul();
+}
+
+constexpr CudaModule table = {kVersion,         install,        cuda_device_count,
+                              make_cuda_stream, cuda_allocator, describe_cuda_device};
+
+}  // namespace
+}  // namespace rstorch::kernels
+
+extern "C" const rstorch::CudaModule* rstorch_cuda_module();
+extern "C" const rstorch::CudaModule* rstorch_cuda_module() { return &rstorch::kernels::table; }
