@@ -20,15 +20,17 @@ class Mean {
   // A batch's mean over `count` samples, as a loss gives it.
   void add_mean(const Tensor& mean, int64_t count);
 
-  // f64 [2]: sum, count. Undefined before the first add.
+  // f64 [2]: sum, count. Stays at its address, so that a captured step may add to it. Undefined before the first add.
   const Tensor& totals() const { return totals_; }
   // Adds another part's totals: two numbers.
   void merge(const Tensor& totals);
-  void reset() { totals_ = {}; }
+  void reset();
   // nan when nothing was added.
   double value() const;
 
  private:
+  Tensor& totals_on(Device device);
+
   Tensor totals_;
 };
 
@@ -68,9 +70,10 @@ class Accuracy final : public Metric {
 
  private:
   Config config_;
+  Tensor places_;  // [1, classes, 1, ...]: 0, 1, 2, ...
 };
 
-// Mean of (output - target)^2 over all elements.
+// Mean of (output - target)^2 over all elements. Both have one shape.
 class MeanSquaredError final : public Metric {
  public:
   std::string name() const override { return "mse"; }
@@ -78,7 +81,7 @@ class MeanSquaredError final : public Metric {
   void add(const Tensor& output, const Tensor& target) override;
 };
 
-// Mean of |output - target| over all elements.
+// Mean of |output - target| over all elements. Both have one shape.
 class MeanAbsoluteError final : public Metric {
  public:
   std::string name() const override { return "mae"; }
