@@ -1,0 +1,266 @@
+#include "kernels/conv.h"
+
+#include <algorithm>
+
+#include "kernels/cpu/onednn.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/simd.h"
+
+namespace rstorch::kernels {
+namespace {
+
+using dnnl::memory;
+using dnnl::prop_kind;
+
+// Which of the three convolutions a plan is for, the first number of its key.
+enum class Role : int64_t { forward, backward_data, backward_weights };
+
+void append(onednn::Key& key, const ConstView& view) {
+  key.push_back(view.defined() ? view.dims() : -1);
+  if (!view.defined()) return;
+  key.insert(key.end(), view.shape.begin(), view.shape.end());
+  key.insert(key.end(), view.strides.begin(), view.strides.end());
+}
+
+onednn::Key key_of(Role role, const ConvGeometry& g, Activation activation, std::initializer_list<ConstView> views) {
+  onednn::Key key = {int64_t(role), int64_t(activation), g.stride[0],   g.stride[1], g.padding[0],
+                     g.padding[1],  g.dilation[0],       g.dilation[1], g.groups};
+  for (const ConstView& view : views) append(key, view);
+  return key;
+}
+
+// The numbers of a convolution as oneDNN wants them.
+struct Problem {
+  memory::desc x, w, y, bias;  // the caller's layouts
+  memory::dims stride, dilation, before, after;
+
+  Problem(const ConstView& x_view, const ConstView& w_view, const ConstView& y_view, const ConvGeometry& g)
+      : x(onednn::description(x_view)),
+        w(onednn::description(grouped(w_view, g.groups))),
+        y(onednn::description(y_view)),
+        bias({y_view.size(1)}, memory::data_type::f32, memory::format_tag::a) {
+    for (int i = 0; i < 2; ++i) {
+      const size_t d = size_t(i);
+      stride.push_back(g.stride[d]);
+      dilation.push_back(g.dilation[d] - 1);
+      before.push_back(g.padding[d]);
+      const int64_t reach = (y_view.size(i + 2) - 1) * g.stride[d] + (w_view.size(i + 2) - 1) * g.dilation[d] + 1;
+      after.push_back(reach - x_view.size(i + 2) - g.padding[d]);
+    }
+  }
+
+  // The same tensor in a layout of the library's choice.
+  static memory::desc any(const memory::desc& given) {
+    return {given.dims(), memory::data_type::f32, memory::format_tag::any};
+  }
+
+  static ConstView grouped(ConstView w, int64_t groups) {
+    if (groups == 1) return w;
+    w.shape[0] /= groups;
+    w.shape.insert(0, groups);
+    w.strides.insert(0, w.strides[0] * w.shape[1]);
+    return w;
+  }
+};
+
+// `auto` takes Winograd's algorithm where the library has it for the shape and finds it faster.
+constexpr auto kAlgorithm = dnnl::algorithm::convolution_auto;
+
+dnnl::convolution_forward::primitive_desc forward_description(const Problem& p, bool with_bias, Activation activation) {
+  using dnnl::convolution_forward;
+  const auto x = Problem::any(p.x), w = Problem::any(p.w), y = Problem::any(p.y);
+  const auto kind = prop_kind::forward_training;
+  const auto description =
+      with_bias ? convolution_forward::desc(kind, kAlgorithm, x, w, p.bias, y, p.stride, p.dilation, p.before, p.after)
+                : convolution_forward::desc(kind, kAlgorithm, x, w, y, p.stride, p.dilation, p.before, p.after);
+  dnnl::primitive_attr attributes = onednn::attributes();
+  if (activation == Activation::relu) {
+    dnnl::post_ops after;
+    after.append_eltwise(1.0f, dnnl::algorithm::eltwise_relu, 0.0f, 0.0f);
+    attributes.set_post_ops(after);
+  }
+  return {description, attributes, onednn::engine()};
+}
+
+onednn::Plan plan_forward(const Problem& p, bool with_bias, Activation activation) {
+  const auto pd = forward_description(p, with_bias, activation);
+  std::vector<onednn::Plan::Argument> arguments = {{DNNL_ARG_SRC, p.x, pd.src_desc(), false},
+                                                   {DNNL_ARG_WEIGHTS, p.w, pd.weights_desc(), false},
+                                                   {DNNL_ARG_DST, p.y, pd.dst_desc(), true}};
+  if (with_bias) arguments.push_back({DNNL_ARG_BIAS, p.bias, pd.bias_desc(), false});
+  return {dnnl::convolution_forward(pd), pd.scratchpad_desc(), std::move(arguments)};
+}
+
+onednn::Plan plan_backward_data(const Problem& p) {
+  using dnnl::convolution_backward_data;
+  const convolution_backward_data::desc description(kAlgorithm, Problem::any(p.x), Problem::any(p.w), Problem::any(p.y),
+                                                    p.stride, p.dilation, p.before, p.after);
+  const convolution_backward_data::primitive_desc pd(description, onednn::attributes(), onednn::engine(),
+                                                     forward_description(p, false, Activation::none));
+  return {convolution_backward_data(pd),
+          pd.scratchpad_desc(),
+          {{DNNL_ARG_DIFF_DST, p.y, pd.diff_dst_desc(), false},
+           {DNNL_ARG_WEIGHTS, p.w, pd.weights_desc(), false},
+           {DNNL_ARG_DIFF_SRC, p.x, pd.diff_src_desc(), true}}};
+}
+
+onednn::Plan plan_backward_weights(const Problem& p, bool with_bias) {
+  using dnnl::convolution_backward_weights;
+  const auto x = Problem::any(p.x), w = Problem::any(p.w), y = Problem::any(p.y);
+  const auto description =
+      with_bias
+          ? convolution_backward_weights::desc(kAlgorithm, x, w, p.bias, y, p.stride, p.dilation, p.before, p.after)
+          : convolution_backward_weights::desc(kAlgorithm, x, w, y, p.stride, p.dilation, p.before, p.after);
+  const convolution_backward_weights::primitive_desc pd(description, onednn::attributes(), onednn::engine(),
+                                                        forward_description(p, with_bias, Activation::none));
+  std::vector<onednn::Plan::Argument> arguments = {{DNNL_ARG_SRC, p.x, pd.src_desc(), false},
+                                                   {DNNL_ARG_DIFF_DST, p.y, pd.diff_dst_desc(), false},
+                                                   {DNNL_ARG_DIFF_WEIGHTS, p.w, pd.diff_weights_desc(), true}};
+  if (with_bias) arguments.push_back({DNNL_ARG_DIFF_BIAS, p.bias, pd.diff_bias_desc(), true});
+  return {convolution_backward_weights(pd), pd.scratchpad_desc(), std::move(arguments)};
+}
+
+// --- f64: plain loops, for checking gradients ---------------------------------------------------------------------
+
+struct Direct {
+  ConstView x, w, y;
+  ConvGeometry g;
+
+  // Calls f(x offset, w offset, y offset) for every product that adds to channel `o` of image `n`.
+  template <class F>
+  void for_each_product(int64_t n, int64_t o, const F& f) const {
+    const int64_t inputs = w.size(1), group = o / (y.size(1) / g.groups);
+    for (int64_t i = 0; i < inputs; ++i) {
+      for (int64_t ky = 0; ky < w.size(2); ++ky) {
+        for (int64_t kx = 0; kx < w.size(3); ++kx) {
+          const int64_t at_w = o * w.strides[0] + i * w.strides[1] + ky * w.strides[2] + kx * w.strides[3];
+          for (int64_t oy = 0; oy < y.size(2); ++oy) {
+            const int64_t iy = oy * g.stride[0] - g.padding[0] + ky * g.dilation[0];
+            if (iy < 0 || iy >= x.size(2)) continue;
+            for (int64_t ox = 0; ox < y.size(3); ++ox) {
+              const int64_t ix = ox * g.stride[1] - g.padding[1] + kx * g.dilation[1];
+              if (ix < 0 || ix >= x.size(3)) continue;
+              const int64_t channel = group * inputs + i;
+              f(n * x.strides[0] + channel * x.strides[1] + iy * x.strides[2] + ix * x.strides[3], at_w,
+                n * y.strides[0] + o * y.strides[1] + oy * y.strides[2] + ox * y.strides[3]);
+            }
+          }
+        }
+      }
+    }
+  }
+};
+
+// Calls f(element) for every element of one channel of one image.
+template <class F>
+void for_each_pixel(const ConstView& image, int64_t n, int64_t c, const F& f) {
+  for (int64_t row = 0; row < image.size(2); ++row) {
+    for (int64_t column = 0; column < image.size(3); ++column) {
+      f(n * image.strides[0] + c * image.strides[1] + row * image.strides[2] + column * image.strides[3]);
+    }
+  }
+}
+
+void forward_f64(const Direct& c, const double* bias, Activation activation, double* y) {
+  parallel_for(c.y.size(0) * c.y.size(1), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t plane = begin; plane < end; ++plane) {
+      const int64_t n = plane / c.y.size(1), o = plane % c.y.size(1);
+      for_each_pixel(c.y, n, o, [&](int64_t at) { y[at] = bias ? bias[o] : 0; });
+      c.for_each_product(n, o, [&](int64_t at_x, int64_t at_w, int64_t at_y) {
+        y[at_y] += c.x.as<double>()[at_x] * c.w.as<double>()[at_w];
+      });
+      if (activation == Activation::relu) for_each_pixel(c.y, n, o, [&](int64_t at) { y[at] = y[at] > 0 ? y[at] : 0; });
+    }
+  });
+}
+
+void backward_data_f64(const Direct& c, double* dx) {
+  parallel_for(c.x.size(0), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n) {
+      for (int64_t i = 0; i < c.x.size(1); ++i) for_each_pixel(c.x, n, i, [&](int64_t at) { dx[at] = 0; });
+      for (int64_t o = 0; o < c.y.size(1); ++o) {
+        c.for_each_product(n, o, [&](int64_t at_x, int64_t at_w, int64_t at_y) {
+          dx[at_x] += c.y.as<double>()[at_y] * c.w.as<double>()[at_w];
+        });
+      }
+    }
+  });
+}
+
+void backward_weights_f64(const Direct& c, double* dw, double* dbias) {
+  const int64_t each = c.w.numel() / std::max<int64_t>(c.y.size(1), 1);
+  parallel_for(c.y.size(1), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t o = begin; o < end; ++o) {
+      std::fill_n(dw + o * each, each, 0.0);
+      if (dbias) dbias[o] = 0;
+      for (int64_t n = 0; n < c.y.size(0); ++n) {
+        c.for_each_product(n, o, [&](int64_t at_x, int64_t at_w, int64_t at_y) {
+          dw[at_w] += c.x.as<double>()[at_x] * c.y.as<double>()[at_y];
+        });
+        if (dbias) for_each_pixel(c.y, n, o, [&](int64_t at) { dbias[o] += c.y.as<double>()[at]; });
+      }
+    }
+  });
+}
+
+// --- The kernels
+// ------------------------------------------------------------------------------------------------------
+
+void require_type(DType dtype) {
+  if (dtype != DType::f32 && dtype != DType::f64) {
+    throw DTypeError(format("conv2d: no kernel for dtype {}", name_of(dtype)), "convert to f32");
+  }
+}
+
+void conv2d_cpu(CpuStream& stream, ConstView x, ConstView w, ConstView bias, ConvGeometry g, Activation activation,
+                View y) {
+  require_type(x.dtype);
+  if (y.numel() == 0) return;
+  if (x.dtype == DType::f64) {
+    return forward_f64({x, w, y, g}, bias.defined() ? bias.as<double>() : nullptr, activation, y.as<double>());
+  }
+  const onednn::Plan& plan = onednn::plan_for(key_of(Role::forward, g, activation, {x, w, y, bias}), [&] {
+    return plan_forward(Problem(x, w, y, g), bias.defined(), activation);
+  });
+  if (bias.defined())
+    plan.run(stream, {x.data, w.data, y.data, bias.data});
+  else
+    plan.run(stream, {x.data, w.data, y.data});
+}
+
+void conv2d_backward_data_cpu(CpuStream& stream, ConstView dy, ConstView w, ConvGeometry g, View dx) {
+  require_type(dy.dtype);
+  if (dx.numel() == 0) return;
+  if (dy.dtype == DType::f64) return backward_data_f64({dx, w, dy, g}, dx.as<double>());
+  const onednn::Plan& plan = onednn::plan_for(key_of(Role::backward_data, g, Activation::none, {dy, w, dx}),
+                                              [&] { return plan_backward_data(Problem(dx, w, dy, g)); });
+  plan.run(stream, {dy.data, w.data, dx.data});
+}
+
+void conv2d_backward_weights_cpu(CpuStream& stream, ConstView x, ConstView dy, ConvGeometry g, View dw, View dbias) {
+  require_type(x.dtype);
+  if (x.dtype == DType::f64) {
+    return backward_weights_f64({x, dw, dy, g}, dw.as<double>(), dbias.defined() ? dbias.as<double>() : nullptr);
+  }
+  if (dy.numel() == 0 || x.numel() == 0) {
+    std::fill_n(dw.as<float>(), dw.numel(), 0.0f);
+    if (dbias.defined()) std::fill_n(dbias.as<float>(), dbias.numel(), 0.0f);
+    return;
+  }
+  const onednn::Plan& plan =
+      onednn::plan_for(key_of(Role::backward_weights, g, Activation::none, {x, dy, dw, dbias}),
+                       [&] { return plan_backward_weights(Problem(x, dw, dy, g), dbias.defined()); });
+  if (dbias.defined())
+    plan.run(stream, {x.data, dy.data, dw.data, dbias.data});
+  else
+    plan.run(stream, {x.data, dy.data, dw.data});
+}
+
+}  // namespace
+
+Kernel<ConstView, ConstView, ConstView, ConvGeometry, Activation, View> conv2d{"conv2d", conv2d_cpu};
+Kernel<ConstView, ConstView, ConvGeometry, View> conv2d_backward_data{"conv2d_backward_data", conv2d_backward_data_cpu};
+Kernel<ConstView, ConstView, ConvGeometry, View, View> conv2d_backward_weights{"conv2d_backward_weights",
+                                                                               conv2d_backward_weights_cpu};
+
+}  // namespace rstorch::kernels
