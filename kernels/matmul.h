@@ -1,15 +1,34 @@
 // Matrix products.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/kernel.h"
 #include "kernels/options.h"
 
 namespace rstorch::kernels {
 
+// How the elements of a matrix lie, in BLAS's terms: element (i, j) is at i * leading + j, or, transposed, at j *
+// leading + i.
+struct MatrixLayout {
+  bool transposed = false;
+  int64_t leading = 0;  // 0: neither, the strides allow no such description
+};
+
+// Of the last two dimensions of a view. Strides of dimensions of size 1 do not matter.
+inline MatrixLayout matrix_layout(const ConstView& view) {
+  const int64_t rows = view.size(-2), columns = view.size(-1);
+  const int64_t row = view.strides[view.dims() - 2], column = view.strides[view.dims() - 1];
+  if ((column == 1 || columns <= 1) && (row >= columns || rows <= 1))
+    return {false, rows <= 1 ? std::max<int64_t>(columns, 1) : std::max<int64_t>(row, 1)};
+  if ((row == 1 || rows <= 1) && (column >= rows || columns <= 1))
+    return {true, columns <= 1 ? std::max<int64_t>(rows, 1) : column};
+  return {};
+}
+
 // y[b, i, j] = sum_k a[b, i, k] c[b, k, j]. All of one dtype.
-// Views are 3-D: a [batch, rows, inner], c [batch, inner, columns], y [batch, rows, columns]. The batch may have any
-// stride, 0 included. f32, f64: the matrices of a and c are row-major or transposed, with any leading dimension; y's
-// are row-major. Integers: any strides.
+// a [batch, rows, inner], c [batch, inner, columns], y [batch, rows, columns]. The batch of a and c may have any
+// stride, 0 included; their matrices have a MatrixLayout; y is contiguous.
 extern Kernel<ConstView /*a*/, ConstView /*c*/, View /*y*/> matmul;
 
 // y[r, o] = activation(sum_i x[r, i] w[o, i] + bias[o]); f32, f64; all contiguous. `bias` may be undefined.

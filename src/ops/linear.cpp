@@ -1,0 +1,68 @@
+#include "kernels/matmul.h"
+#include "ops/matrix.h"
+#include "ops/op.h"
+#include "ops/ops.h"
+
+namespace rstorch {
+namespace {
+
+Grads linear_backward(const Saved& saved, const Tensor& dy, Activation activation) {
+  const Tensor &x = saved[0], &w = saved[1], &y = saved[2];
+  Stream& stream = current_stream(x.device());
+  const Tensor dy_rows = contiguous(dy);
+  Tensor dz = dy_rows, dx, dw, dbias;
+  if (saved.needs(2)) dbias = saved.empty_grad(2, {w.size(0)}, w.dtype(), w.device());
+  if (activation != Activation::none) dz = empty_like(dy_rows);
+  if (dbias.defined() || activation != Activation::none) {
+    kernels::linear_backward_activation(stream, as_rows(dy_rows.view()), y.defined() ? as_rows(y.view()) : ConstView(),
+                                        activation, y.defined() ? as_rows(dz.mutable_view()) : View(),
+                                        dbias.mutable_view());
+  }
+  const ConstView dz_rows = as_rows(dz.view());
+  if (saved.needs(0)) {
+    dx = saved.empty_grad(0, x.shape(), x.dtype(), x.device());
+    kernels::matmul(stream, as_batch(dz_rows), as_batch(w.view()), as_batch(as_rows(dx.mutable_view())));
+  }
+  if (saved.needs(1)) {
+    dw = saved.empty_grad(1, w.shape(), w.dtype(), w.device());
+    kernels::matmul(stream, as_batch(transposed(dz_rows)), as_batch(as_rows(x.view())), as_batch(dw.mutable_view()));
+  }
+  return {dx, dw, dbias};
+}
+
+Tensor linear_with(const Op& op, const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation) {
+  op.require_floating("x", x);
+  op.require_same_device("x", x, "weight", weight);
+  op.require_dims("weight", weight, 2);
+  op.require_dtype("weight", weight, x.dtype());
+  if (x.dim() == 0 || x.size(-1) != weight.size(1)) {
+    throw ShapeError(format("{}: x has shape {}, weight {}", op.name(), x.shape().text(), weight.shape().text()),
+                     format("the last size of x must be the {} input features of weight", weight.size(1)));
+  }
+  if (bias.defined()) {
+    op.require_same_device("x", x, "bias", bias);
+    op.require_dtype("bias", bias, x.dtype());
+    op.require_shape("bias", bias, {weight.size(0)});
+  }
+  const Tensor rows = contiguous(x), w = contiguous(weight), b = bias.defined() ? contiguous(bias) : bias;
+  Shape shape = x.shape();
+  shape[x.dim() - 1] = weight.size(0);
+  const Tensor y = Tensor::empty(shape, x.options());
+  kernels::linear(op.stream(x), as_rows(rows.view()), w.view(), b.view(), activation, as_rows(y.mutable_view()));
+  const Tensor kept = activation == Activation::none ? Tensor() : y;
+  return op.record(y, inputs(rows, w, b), saves(rows, w, kept), [activation](const Saved& saved, const Tensor& dy) {
+    return linear_backward(saved, dy, activation);
+  });
+}
+
+}  // namespace
+
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  return linear_with(Op("linear"), x, weight, bias, Activation::none);
+}
+
+Tensor linear_relu(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  return linear_with(Op("linear_relu"), x, weight, bias, Activation::relu);
+}
+
+}  // namespace rstorch
