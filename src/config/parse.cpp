@@ -28,7 +28,6 @@ class Builder final : public YAML::EventHandler {
       : scan_(std::move(source)), offset_(offset), report_(report) {}
 
   Value take() { return std::move(root_); }
-  bool seen_document() const { return documents_ > 0; }
   const Scanner& scanner() const { return scan_; }
   Break break_at(const YAML::Mark& mark) const {
     Break out{at(mark), last_end_, last_quote_, std::nullopt};
@@ -116,8 +115,9 @@ void Builder::count(size_t values, const Span& where) {
 bool Builder::check_tag(const std::string& tag, const YAML::Mark& mark) {
   constexpr std::string_view core = "tag:yaml.org,2002:";
   if (tag.empty() || tag == "?" || tag == "!") return true;
-  if (tag == std::string(core) + "str" || tag == std::string(core) + "map" || tag == std::string(core) + "seq")
-    return true;
+  for (const std::string_view known : {"str", "map", "seq"}) {
+    if (tag.starts_with(core) && tag.substr(core.size()) == known) return true;
+  }
   const Span where = scan_.word(at(mark));
   report_.error(Code::unsupported, "YAML tags are not supported")
       .at(where)
@@ -135,6 +135,7 @@ void Builder::refuse_key(const Span& where, const std::string& what) {
 }
 
 void Builder::take_key(const std::string& text, Span span) {
+  if (text.empty()) return refuse_key(span, "empty");
   Frame& frame = stack_.back();
   if (text == "<<") {
     report_.error(Code::unsupported, "merge keys (`<<`) are not supported")
@@ -207,7 +208,10 @@ void Builder::OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anc
     report_unclosed(begin, scan_, report_);
     throw Abort{};
   }
-  if (wants_key()) return take_key(text, std::move(span));
+  if (wants_key()) {
+    if (anchor != 0) anchors_[anchor] = {Value(text), 1, false};
+    return take_key(text, std::move(span));
+  }
   count(1, span);
   Value value = plain ? resolve_plain(text, span, report_) : known_tag ? Value(text) : Value::broken();
   if (!plain) value.set_span(span, false);
