@@ -22,6 +22,10 @@ GradcheckResult gradcheck(const std::function<Tensor(const std::vector<Tensor>&)
                           const GradcheckOptions& options) {
   std::vector<Tensor> arguments;
   for (const Tensor& input : inputs) {
+    if (!input.defined()) {
+      arguments.emplace_back();
+      continue;
+    }
     if (input.requires_grad() && (input.dtype() != DType::f64 || !input.is_contiguous())) {
       throw DTypeError("gradcheck: inputs that require grad must be contiguous f64 tensors");
     }
@@ -40,7 +44,7 @@ GradcheckResult gradcheck(const std::function<Tensor(const std::vector<Tensor>&)
   const NoGrad no_grad;
   for (size_t i = 0; i < arguments.size(); ++i) {
     const Tensor& x = arguments[i];
-    if (!x.requires_grad()) continue;
+    if (!x.defined() || !x.requires_grad()) continue;
     const std::vector<double> analytic =
         x.grad().defined() ? x.grad().to_vector<double>() : std::vector<double>(size_t(x.numel()), 0.0);
     double* const values = x.data<double>();

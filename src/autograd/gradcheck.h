@@ -24,7 +24,7 @@ struct GradcheckResult {
 };
 
 // Checks d <f(inputs), dy> / d inputs for a random cotangent dy: a sum would hide errors (softmax's gradient of a sum is zero).
-// Inputs are contiguous f64 CPU tensors; those that require grad are checked. Throws DTypeError for other dtypes.
+// Those that require grad are checked and must be contiguous f64 CPU tensors, else DTypeError. Undefined ones are passed on.
 GradcheckResult gradcheck(const std::function<Tensor(const std::vector<Tensor>&)>& f, const std::vector<Tensor>& inputs,
                           const GradcheckOptions& options = {});
 

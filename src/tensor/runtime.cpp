@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <map>
+#include <utility>
 
 #include <dlfcn.h>
 
@@ -93,15 +94,21 @@ class MetaStream final : public Stream {
   void copy_bytes(void*, const void*, size_t) override {}
 };
 
+// Never destroyed: tensors with static storage duration may be released after main.
+Allocator*& cpu_allocator() {
+  static Allocator* cpu = new CachingCpuAllocator;
+  return cpu;
+}
+
 }  // namespace
 
+Allocator* exchange_cpu_allocator(Allocator* allocator) { return std::exchange(cpu_allocator(), allocator); }
+
 Allocator& allocator_of(Device device) {
-  // Never destroyed: tensors with static storage duration may be released after main.
-  static Allocator* const cpu = new CachingCpuAllocator;
   static Allocator* const meta = new MetaAllocator;
   switch (device.type) {
     case DeviceType::cpu:
-      return *cpu;
+      return *cpu_allocator();
     case DeviceType::meta:
       return *meta;
     case DeviceType::cuda:

@@ -13,6 +13,9 @@ Stream& current_stream(Device device);
 
 // The allocator that all streams of a device share. Outlives every tensor.
 Allocator& allocator_of(Device device);
+// Makes another allocator the CPU's and returns the one before; memory goes back to the allocator it came from. For tests
+// (guard bytes, memory that runs out); no other thread may allocate meanwhile.
+Allocator* exchange_cpu_allocator(Allocator* allocator);
 
 namespace cuda {
 

@@ -23,7 +23,7 @@ struct Array {
   Shape shape;
   std::vector<double> values;
 
-  Array() = default;
+  Array() : shape({0}) {}
   explicit Array(const Shape& shape) : shape(shape), values(size_t(shape.numel())) {}
   int64_t numel() const { return shape.numel(); }
   int64_t size(int dim) const { return shape[dim < 0 ? dim + shape.dims() : dim]; }
@@ -79,11 +79,11 @@ struct Tolerance {
 };
 
 struct OpCase {
-  std::string op;    // the function's name in ops.h
-  std::string what;  // what is special about this case; may be empty
-  std::vector<Input> inputs;
-  std::function<Tensor(const std::vector<Tensor>&)> run;
-  std::function<Array(const std::vector<Array>&)> reference;  // plain loops, not by ops of ours
+  std::string op;         // the function's name in ops.h
+  std::string what = {};  // what is special about this case; may be empty
+  std::vector<Input> inputs = {};
+  std::function<Tensor(const std::vector<Tensor>&)> run = {};
+  std::function<Array(const std::vector<Array>&)> reference = {};  // plain loops, not by ops of ours
   bool differentiable = true;
   std::vector<DType> dtypes = {DType::f32, DType::f64};  // that the floating inputs take
   Tolerance f32 = {1e-5, 1e-6};

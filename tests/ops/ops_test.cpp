@@ -1,0 +1,199 @@
+// Runs every case of cases.h through every check that op_case.h promises.
+#define DOCTEST_CONFIG_IMPLEMENT
+#include "ops/ops.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <regex>
+#include <set>
+
+#include <doctest/doctest.h>
+#include <omp.h>
+
+#include "autograd/grad_mode.h"
+#include "autograd/gradcheck.h"
+#include "guarded_allocator.h"
+#include "harness.h"
+#include "tensor/runtime.h"
+
+using namespace rstorch;
+using namespace rstorch::testing;
+
+namespace {
+
+constexpr Layout kLayouts[] = {Layout::contiguous, Layout::transposed, Layout::sliced, Layout::expanded};
+
+std::vector<Array> to_arrays(const std::vector<Tensor>& tensors) {
+  std::vector<Array> out;
+  for (const Tensor& x : tensors) out.push_back(to_array(x));
+  return out;
+}
+
+bool bit_equal(const Tensor& a, const Tensor& b) {
+  if (a.defined() != b.defined()) return false;
+  if (!a.defined()) return true;
+  const Tensor x = a.contiguous(), y = b.contiguous();
+  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
+         (x.bytes() == 0 || std::memcmp(x.raw_data(), y.raw_data(), x.bytes()) == 0);
+}
+
+bool bit_equal(const Pass& a, const Pass& b) {
+  bool equal = bit_equal(a.y, b.y);
+  for (size_t i = 0; i < a.grads.size(); ++i) equal = equal && bit_equal(a.grads[i], b.grads[i]);
+  return equal;
+}
+
+void check_forward(const OpCase& op_case, DType dtype, Size size, Layout layout) {
+  const GuardedAllocator guarded;
+  const NoGrad no_grad;
+  const std::vector<Tensor> made = make_inputs(op_case, dtype, size);
+  if (layout != Layout::contiguous && !changes_layout(op_case, made, layout)) return;
+  const std::vector<Tensor> inputs = in_layout(op_case, made, layout);
+  const std::vector<Array> before = to_arrays(inputs);
+  const Tensor y = op_case.run(inputs);
+  CHECK_EQ(difference(to_array(y), op_case.reference(before), tolerance_of(op_case, dtype)), "");
+  const std::vector<Array> after = to_arrays(inputs);
+  for (size_t i = 0; i < before.size(); ++i) CHECK_EQ(difference(after[i], before[i], {0, 0}), "");
+  CHECK(guarded.intact());
+}
+
+}  // namespace
+
+TEST_CASE("forward equals the reference, in every dtype and layout, and stays in its memory") {
+  for (const OpCase& op_case : all_cases()) {
+    for (const DType dtype : op_case.dtypes) {
+      for (const Layout layout : kLayouts) {
+        INFO(title(op_case), " ", name_of(dtype), " layout ", int(layout));
+        check_forward(op_case, dtype, Size::normal, layout);
+      }
+    }
+  }
+}
+
+TEST_CASE("empty inputs give what the reference says, and empty gradients") {
+  for (const OpCase& op_case : all_cases()) {
+    if (!has_size(op_case, Size::empty)) continue;
+    INFO(title(op_case));
+    check_forward(op_case, kFloat32, Size::empty, Layout::contiguous);
+    const std::vector<Tensor> inputs = make_inputs(op_case, kFloat64, Size::empty);
+    const Pass pass = run_pass(op_case, inputs);
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (pass.grads[i].defined()) CHECK_EQ(pass.grads[i].shape().text(), inputs[i].shape().text());
+    }
+  }
+}
+
+TEST_CASE("gradients equal finite differences, in every layout of inputs and cotangent") {
+  for (const OpCase& op_case : all_cases()) {
+    if (!op_case.differentiable) continue;
+    const std::vector<Tensor> inputs = make_inputs(op_case, kFloat64);
+    for (const Layout layout : kLayouts) {
+      if (layout != Layout::contiguous && !changes_layout(op_case, inputs, layout)) continue;
+      INFO(title(op_case), " layout ", int(layout));
+      const auto run = [&](const std::vector<Tensor>& x) {
+        const Tensor y = op_case.run(in_layout(op_case, x, layout));
+        // Its gradient is then transposed too.
+        return layout == Layout::transposed && y.dim() >= 2 ? y.transpose(0, -1) : y;
+      };
+      const GradcheckResult result =
+          gradcheck(run, inputs, {.atol = op_case.gradient.absolute, .rtol = op_case.gradient.relative});
+      CHECK_EQ(result.message, "");
+    }
+  }
+}
+
+TEST_CASE("gradients in f32 equal those in f64, and stay in their memory") {
+  for (const OpCase& op_case : all_cases()) {
+    if (!op_case.differentiable) continue;
+    INFO(title(op_case));
+    const GuardedAllocator guarded;
+    const Pass single = run_pass(op_case, make_inputs(op_case, kFloat32));
+    const Pass twice = run_pass(op_case, make_inputs(op_case, kFloat64));
+    for (size_t i = 0; i < single.grads.size(); ++i) {
+      REQUIRE_EQ(single.grads[i].defined(), twice.grads[i].defined());
+      const Tolerance tolerance = {op_case.f32.relative * 10, op_case.f32.absolute * 10};
+      CHECK_EQ(difference(to_array(single.grads[i]), to_array(twice.grads[i]), tolerance), "");
+    }
+    CHECK(guarded.intact());
+  }
+}
+
+TEST_CASE("two runs, and any number of threads, give the same bits") {
+  const int threads = omp_get_max_threads();
+  for (const OpCase& op_case : all_cases()) {
+    for (const Size size : {Size::normal, Size::large}) {
+      if (!has_size(op_case, size)) continue;
+      INFO(title(op_case), size == Size::large ? ", large" : "");
+      const std::vector<Tensor> inputs = make_inputs(op_case, kFloat32, size);
+      omp_set_num_threads(1);
+      const Pass once = run_pass(op_case, inputs);
+      CHECK(bit_equal(once, run_pass(op_case, inputs)));
+      omp_set_num_threads(3);
+      CHECK(bit_equal(once, run_pass(op_case, inputs)));
+      omp_set_num_threads(threads);
+    }
+  }
+}
+
+TEST_CASE("meta tensors give the shape and dtype of real ones") {
+  const NoGrad no_grad;
+  for (const OpCase& op_case : all_cases()) {
+    INFO(title(op_case));
+    const std::vector<Tensor> inputs = make_inputs(op_case, op_case.dtypes.front());
+    std::vector<Tensor> meta;
+    for (const Tensor& x : inputs) meta.push_back(x.defined() ? x.to("meta") : Tensor());
+    const Tensor real = op_case.run(inputs), planned = op_case.run(meta);
+    CHECK(planned.device().is_meta());
+    CHECK_EQ(planned.shape().text(), real.shape().text());
+    CHECK_EQ(name_of(planned.dtype()), name_of(real.dtype()));
+  }
+}
+
+TEST_CASE("CUDA gives what the CPU gives" * doctest::skip(!cuda::is_available())) {
+  for (const OpCase& op_case : all_cases()) {
+    for (const DType dtype : op_case.dtypes) {
+      INFO(title(op_case), " ", name_of(dtype));
+      const std::vector<Tensor> inputs = make_inputs(op_case, dtype);
+      std::vector<Tensor> there;
+      for (const Tensor& x : inputs) {
+        there.push_back(x.defined() ? x.detach().to("cuda").set_requires_grad(x.requires_grad()) : Tensor());
+      }
+      const Pass here = run_pass(op_case, inputs), on_cuda = run_pass(op_case, there);
+      const Tolerance once = tolerance_of(op_case, dtype), tolerance = {once.relative * 10, once.absolute * 10};
+      CHECK_EQ(difference(to_array(on_cuda.y), to_array(here.y), tolerance), "");
+      for (size_t i = 0; i < here.grads.size(); ++i) {
+        CHECK_EQ(difference(to_array(on_cuda.grads[i]), to_array(here.grads[i]), tolerance), "");
+      }
+    }
+  }
+}
+
+TEST_CASE("every function of ops.h has a case") {
+  const char* root = std::getenv("RSTORCH_SOURCE_DIR");
+  REQUIRE_MESSAGE(root != nullptr, "set RSTORCH_SOURCE_DIR to the top of the source tree");
+  std::ifstream in(std::string(root) + "/src/ops/ops.h");
+  const std::regex declaration(R"(^(?:inline )?(?:Tensor|ValuesAndIndices|std::vector<Tensor>) (\w+)\(.*)");
+  std::set<std::string> declared, covered;
+  std::smatch match;
+  for (std::string line; std::getline(in, line);) {
+    if (std::regex_match(line, match, declaration)) declared.insert(match[1]);
+  }
+  for (const OpCase& op_case : all_cases()) covered.insert(op_case.op);
+  CHECK(declared.size() > 60);
+  for (const std::string& name : declared) CHECK_MESSAGE(covered.count(name) == 1, name, " has no case");
+  for (const std::string& name : covered) CHECK_MESSAGE(declared.count(name) == 1, name, " is not in ops.h");
+}
+
+// ops_test [--only=TEXT] [--bench]: TEXT is a part of a case's title. Other arguments are doctest's.
+int main(int argc, char** argv) {
+  bool benchmark = false;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    if (argument == "--bench") benchmark = true;
+    if (argument.substr(0, 7) == "--only=") select_cases(std::string(argument.substr(7)));
+  }
+  if (!benchmark) return doctest::Context(argc, argv).run();
+  run_benchmark();
+  return 0;
+}
