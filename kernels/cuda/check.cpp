@@ -1,6 +1,7 @@
 #include "kernels/cuda/check.h"
 
 #include "base/error.h"
+#include "kernels/cuda/blas.h"
 
 namespace rstorch::kernels {
 

@@ -7,7 +7,7 @@
 
 #include "base/caching_allocator.h"
 #include "base/error.h"
-#include "kernels/cuda/check.h"
+#include "kernels/cuda/blas.h"
 
 namespace rstorch::kernels {
 namespace {

@@ -1,4 +1,5 @@
 // Products by cuBLAS; of integers, which it has none for, by a plain kernel.
+#include "kernels/cuda/blas.h"
 #include "kernels/cuda/install.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/element.h"
