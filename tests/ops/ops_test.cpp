@@ -124,7 +124,7 @@ TEST_CASE("two runs, and any number of threads, give the same bits") {
   for (const OpCase& op_case : all_cases()) {
     for (const Size size : {Size::normal, Size::large}) {
       if (!has_size(op_case, size)) continue;
-      INFO(title(op_case), size == Size::large ? ", large" : "");
+      INFO(title(op_case), " size ", int(size));
       const std::vector<Tensor> inputs = make_inputs(op_case, kFloat32, size);
       omp_set_num_threads(1);
       const Pass once = run_pass(op_case, inputs);
