@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Every command does what its help says, on the bundled digits.
+source "$(dirname "$0")/common.sh"
+
+for command in train eval predict plan bench config "config show" "config schema" "config explain" inspect list doctor completion; do
+  expect_exit 0 "$rstorch" $command --help
+  expect_text "$work/out" "Example:"
+done
+expect_exit 0 "$rstorch" --version
+expect_text "$work/out" "rstorch 0."
+
+# Ten milliseconds at most; the fastest of some tries, since others use this machine too.
+best=1000000000
+for _ in $(seq 20); do
+  begin=$(date +%s%N)
+  "$rstorch" --help >/dev/null
+  elapsed=$(($(date +%s%N) - begin))
+  [ "$elapsed" -ge "$best" ] || best=$elapsed
+done
+[ "$best" -le 10000000 ] || fail "--help takes $best ns"
+
+expect_exit 0 "$rstorch" plan configs/digits_cnn.yaml
+expect_text "$work/out" "conv1"
+expect_exit 0 "$rstorch" plan configs/digits_cnn.yaml --json
+expect_text "$work/out" '"parameters"'
+expect_exit 0 "$rstorch" config show configs/digits_mlp.yaml optimizer.lr=0.5
+expect_text "$work/out" "argument 1"
+expect_exit 0 "$rstorch" config schema
+expect_text "$work/out" '"max_epochs"'
+for key in trainer.max_epochs data.batch_size model.layers AdamW optimizer.AdamW.lr mnist optimizer; do
+  expect_exit 0 "$rstorch" config explain "$key"
+  [ -s "$work/out" ] || fail "nothing explained of $key"
+done
+expect_exit 2 "$rstorch" config explain trainer.max_epoch
+expect_text "$work/err" 'did you mean `trainer.max_epochs`?'
+expect_exit 0 "$rstorch" list
+expect_text "$work/out" "AdamW"
+expect_exit 0 "$rstorch" doctor
+expect_text "$work/out" "threads"
+expect_exit 0 "$rstorch" completion bash
+bash -n "$work/out"
+expect_exit 0 "$rstorch" bench configs/digits_mlp.yaml --steps 20 --json
+expect_text "$work/out" '"allocations_per_step"'
+
+expect_exit 0 "$rstorch" train configs/digits_mlp.yaml --dry-run "run.dir=$work/dry"
+[ ! -e "$work/dry" ] || fail "--dry-run wrote something"
+
+expect_exit 0 "$rstorch" train configs/digits_mlp.yaml "run.dir=$work/runs"
+run=$work/runs/digits_mlp
+for file in config.yaml config.resolved.yaml metrics.jsonl metrics.csv train.log checkpoints/last/manifest.json checkpoints/best/manifest.json; do
+  [ -s "$run/$file" ] || fail "no $file"
+done
+expect_exit 0 "$rstorch" train configs/digits_mlp.yaml "run.dir=$work/runs" --resume
+expect_text "$work/out" "is finished"
+expect_exit 0 "$rstorch" inspect "$run"
+expect_text "$work/out" "1.weight"
+
+# A checkpoint alone says the same as training did: moved away, without its run.
+cp -r "$run/checkpoints/last/" "$work/alone"
+expect_exit 0 "$rstorch" eval "$work/alone" --json
+accuracy=$(sed -E 's/.*"accuracy":([0-9.e-]+).*/\1/' "$work/out")
+grep -q "\"val.accuracy\":$accuracy[,}]" "$run/metrics.jsonl" || fail "eval says $accuracy, training something else"
+
+expect_exit 0 "$rstorch" predict "$work/alone" --data datasets/digits --out "$work/out.jsonl"
+[ "$(wc -l <"$work/out.jsonl")" -eq 360 ] || fail "not 360 predictions"
+expect_exit 0 "$rstorch" predict "$work/alone" --out "$work/out.csv"
+[ "$(wc -l <"$work/out.csv")" -eq 361 ] || fail "not a header and 360 predictions"
+expect_exit 2 "$rstorch" predict "$work/alone" --out "$work/out.txt"

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Every documented exit code, and one line on stderr that says what is wrong.
+source "$(dirname "$0")/common.sh"
+config="$source_dir/tests/e2e/long_run.yaml"
+short=("run.dir=$work/runs" trainer.max_steps=3)
+
+expect_exit 0 "$rstorch" train "$config" "${short[@]}"
+expect_text "$work/out" "checkpoints/last"
+
+expect_exit 2 "$rstorch"
+expect_exit 2 "$rstorch" trian "$config"
+expect_text "$work/err" 'error[E0201]: there is no command `trian`'
+expect_text "$work/err" 'did you mean `train`?'
+expect_exit 2 "$rstorch" train "$config" --resum
+expect_text "$work/err" 'did you mean `--resume`?'
+expect_exit 2 "$rstorch" train
+expect_exit 2 "$rstorch" config shwo
+expect_text "$work/err" 'did you mean `show`?'
+expect_exit 2 "$rstorch" list optimisers
+expect_text "$work/err" 'did you mean `optimizers`?'
+
+expect_exit 3 "$rstorch" train "$config" optimizer.lrr=1
+expect_text "$work/err" 'error[E0302]'
+expect_exit 3 "$rstorch" train "$work/none.yaml"
+expect_exit 3 "$rstorch" train "$config" device=cuda "run.dir=$work/no_gpu" RST_UNKNOWN=1
+if ! "$rstorch" doctor | grep -q '^cuda .*NVIDIA'; then
+  expect_exit 3 "$rstorch" train "$config" device=cuda "run.dir=$work/no_gpu"
+  expect_text "$work/err" 'error[E0319]: device cuda is not available'
+  [ ! -e "$work/no_gpu" ] || fail "an error of the config left a run folder"
+fi
+
+expect_exit 4 "$rstorch" train configs/digits_mlp.yaml data.path="$work/none" "run.dir=$work/no_data"
+expect_text "$work/err" "$work/none"
+[ ! -e "$work/no_data" ] || fail "missing data left a run folder"
+
+expect_exit 6 "$rstorch" train "$config" "run.dir=$work/runs" optimizer.lr=1e30 trainer.max_steps=50
+expect_text "$work/err" 'not finite'
+
+expect_exit 8 "$rstorch" train "$config" "${short[@]}" 'expect.val.accuracy=> 1'
+expect_text "$work/err" 'val.accuracy is'
+
+checkpoint=$(realpath "$work/runs/run/checkpoints/last")
+printf X | dd of="$checkpoint/model.safetensors" bs=1 seek=2000 conv=notrunc status=none
+expect_exit 9 "$rstorch" eval "$checkpoint"
+expect_text "$work/err" "$checkpoint/model.safetensors is damaged: its hash is"
+expect_exit 9 "$rstorch" inspect "$work/none"
+
+expect_exit 75 "$rstorch" train "$config" "run.dir=$work/runs" trainer.max_time=1ms
+expect_text "$work/err" '--resume continues'

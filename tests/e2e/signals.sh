@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# SIGTERM, SIGINT and SIGUSR1: saved at the step's end, exit code 75, and the continued run ends with the same bits.
+source "$(dirname "$0")/common.sh"
+config="$source_dir/tests/e2e/long_run.yaml"
+
+expect_exit 0 "$rstorch" train "$config" "run.dir=$work/whole"
+for signal in TERM INT USR1; do
+  stopped=0
+  code=75
+  while [ "$code" -eq 75 ]; do
+    # As a shell would start it for a person: a background job of a script ignores SIGINT.
+    (trap - INT; exec "$rstorch" train "$config" "run.dir=$work/$signal" --resume) 2>"$work/err" >/dev/null &
+    process=$!
+    (sleep "0.$((RANDOM % 5 + 1))"; kill "-$signal" "$process" 2>/dev/null || true) &
+    code=0
+    wait "$process" || code=$?
+    wait
+    if [ "$code" -eq 75 ]; then
+      stopped=$((stopped + 1))
+      expect_text "$work/err" "stopped by SIG$signal after step"
+    fi
+    # A signal before training begins ends the process as any other program.
+    [ "$code" -lt 128 ] || code=75
+    [ "$stopped" -lt 3 ] || break
+  done
+  [ "$stopped" -gt 0 ] || fail "SIG$signal never came in time"
+  expect_exit 0 "$rstorch" train "$config" "run.dir=$work/$signal" --resume
+  same_end "$work/whole/run" "$work/$signal/run"
+done

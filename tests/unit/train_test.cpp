@@ -1,0 +1,462 @@
+// Training runs: what they compute, where they stop, and that they go on with the same bits.
+#include "train/train.h"
+
+#include <cmath>
+#include <sstream>
+
+#include <doctest/doctest.h>
+
+#include "base/log.h"
+#include "config/dump.h"
+#include "config/load.h"
+#include "fixture.h"
+#include "temporary_folder.h"
+#include "train/bench.h"
+#include "train/plan.h"
+#include "train/predict.h"
+#include "train/saved_model.h"
+
+using namespace rstorch;
+namespace fs = std::filesystem;
+
+namespace {
+
+// Shuffle, dropout, a schedule, momentum, BatchNorm, a short last batch, validation and its best value.
+constexpr const char* kEverything = R"(
+rstorch: 1
+seed: 7
+run: {name: run}
+data:
+  batch_size: 8
+  train: {type: random, shape: [6], classes: 3, size: 70}
+  val: {type: random, shape: [6], classes: 3, size: 20, seed: 1}
+model:
+  input: {shape: [6]}
+  layers: [{Linear: {out_features: 12}}, BatchNorm1d, ReLU, {Dropout: {p: 0.3}}, {Linear: {out_features: 3}}]
+loss: CrossEntropyLoss
+optimizer: {type: SGD, lr: 0.1, momentum: 0.9, weight_decay: 1e-3}
+lr_scheduler: {type: cosine, warmup: 5 steps}
+trainer: {max_steps: 60, log_every: 7 steps, val_every: 1 epoch, clip_grad_norm: 1.0}
+checkpoint: {every: 1 steps, keep_last: 100}
+)";
+
+class QuietLog {
+ public:
+  QuietLog() { logging::set_stderr(false); }
+  ~QuietLog() {
+    logging::set_file("");
+    logging::set_stderr(true);
+  }
+};
+
+Experiment experiment_of(const std::string& text, const std::vector<std::string>& overrides = {}) {
+  config::Report report;
+  Experiment experiment = Experiment::read(config::load_text(text, "test.yaml", overrides, report), report);
+  report.throw_if_errors();
+  return experiment;
+}
+
+std::string errors_of(const std::string& text, const std::vector<std::string>& overrides = {}) {
+  config::Report report;
+  Experiment::read(config::load_text(text, "test.yaml", overrides, report), report);
+  return report.render();
+}
+
+TrainResult train_text(const std::string& text, const std::vector<std::string>& overrides) {
+  const Experiment experiment = experiment_of(text, overrides);
+  return train({experiment, text, {}});
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  if (text.find(part) != std::string::npos) return true;
+  MESSAGE(format("\"{}\" does not contain \"{}\"", text, part));
+  return false;
+}
+
+// Lines of metrics.jsonl without what depends on the clock.
+std::vector<std::string> metrics_of(const fs::path& run) {
+  std::vector<std::string> lines;
+  std::istringstream in(files::read_text(run / "metrics.jsonl"));
+  for (std::string line; std::getline(in, line);) {
+    config::Report none;
+    config::Value value = config::parse(line, "metrics.jsonl", none);
+    value.erase("time");
+    value.erase("samples_per_s");
+    lines.push_back(config::to_json(value));
+  }
+  return lines;
+}
+
+void check_same_end(const fs::path& a, const fs::path& b) {
+  for (const char* file : {"model.safetensors", "trainer.safetensors"}) {
+    CHECK(files::read_text(a / "checkpoints/last" / file) == files::read_text(b / "checkpoints/last" / file));
+  }
+  CHECK(metrics_of(a) == metrics_of(b));
+  CHECK(fs::read_symlink(a / "checkpoints/best") == fs::read_symlink(b / "checkpoints/best"));
+}
+
+double loss_at_end(const TrainResult& result) { return *find_metric(result.metrics, "train.loss"); }
+
+Tensor weights_of(const TrainResult& result, const std::string& name) {
+  return Checkpoint(result.run).model().tensor(name).clone();
+}
+
+}  // namespace
+
+TEST_SUITE("resume") {
+  TEST_CASE("after each of 60 steps: the same weights, optimizer state and metrics") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    const std::string whole_dir = "run.dir=" + (folder.path() / "whole").string();
+    const TrainResult whole = train_text(kEverything, {whole_dir});
+    CHECK(whole.outcome == Trainer::Outcome::finished);
+    CHECK(whole.step == 60);
+    const fs::path checkpoints = whole.run / "checkpoints";
+    REQUIRE(checkpoint_steps(checkpoints).size() == 60);
+
+    int equal = 0;
+    for (int64_t k = 1; k < 60; ++k) {
+      CAPTURE(k);
+      // What a process that was killed right after saving step k leaves: later lines in the metrics, no later
+      // checkpoint.
+      const fs::path root = folder.path() / "part";
+      const fs::path run = root / "run";
+      fs::create_directories(run / "checkpoints");
+      for (const char* file : {"metrics.jsonl", "metrics.csv"}) fs::copy(whole.run / file, run / file);
+      fs::copy(checkpoints / checkpoint_name(k), run / "checkpoints" / checkpoint_name(k));
+      const TrainingState state = read_training_state(Checkpoint(run / "checkpoints" / checkpoint_name(k)));
+      if (state.best->step < k) {
+        const std::string best = checkpoint_name(state.best->step);
+        fs::create_directory_symlink(best, run / "checkpoints/best");
+      } else {
+        fs::create_directory_symlink(checkpoint_name(k), run / "checkpoints/best");
+      }
+      const TrainResult part = train_text(kEverything, {"run.dir=" + root.string(), "checkpoint.resume=auto"});
+      CHECK(part.run == run);
+      check_same_end(whole.run, part.run);
+      equal += files::read_text(whole.run / "checkpoints/last/model.safetensors") ==
+               files::read_text(part.run / "checkpoints/last/model.safetensors");
+      fs::remove_all(root);
+    }
+    CHECK(equal == 59);  // and the 60th is the run itself:
+    const TrainResult again = train_text(kEverything, {whole_dir, "checkpoint.resume=auto"});
+    CHECK(again.nothing_to_do);
+    check_same_end(whole.run, again.run);
+  }
+
+  TEST_CASE("a stop before a validation that is due: it is made up for, once") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    const TrainResult whole = train_text(kEverything, {"run.dir=" + (folder.path() / "whole").string()});
+    const fs::path run = folder.path() / "part/run";
+    fs::create_directories(run / "checkpoints");
+    fs::copy(whole.run / "metrics.jsonl", run / "metrics.jsonl");
+    // Step 9 ends the first epoch. The state that a signal at that moment leaves has its training line but no
+    // validation.
+    const Checkpoint saved(whole.run / "checkpoints" / checkpoint_name(9));
+    TrainingState state = read_training_state(saved);
+    state.validated = false;
+    state.best.reset();
+    state.metrics.erase("val.loss");
+    state.metrics.erase("val.accuracy");
+    std::string text = files::read_text(whole.run / "metrics.jsonl");
+    size_t end = 0;
+    for (int line = 0; line < 2; ++line) end = text.find('\n', end) + 1;  // steps 7 and 9
+    state.log.jsonl = int64_t(end);
+    CheckpointStore store(run / "checkpoints");
+    store.save(9, {saved.model().tensors(), saved.trainer().tensors(), config::write(state), saved.config_text()});
+    const TrainResult part =
+        train_text(kEverything, {"run.dir=" + (folder.path() / "part").string(), "checkpoint.resume=auto"});
+    check_same_end(whole.run, part.run);
+  }
+
+  TEST_CASE("max_time stops with a checkpoint; the rest gives the same bits") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    const TrainResult whole = train_text(kEverything, {"run.dir=" + (folder.path() / "whole").string()});
+    const std::vector<std::string> part = {"run.dir=" + (folder.path() / "part").string(), "checkpoint.resume=auto",
+                                           "trainer.max_time=1ms"};
+    TrainResult result;
+    int processes = 0;
+    do {
+      result = train_text(kEverything, part);
+      ++processes;
+      if (result.outcome == Trainer::Outcome::stopped) CHECK(result.stop_reason == "trainer.max_time (0.001s)");
+    } while (result.outcome == Trainer::Outcome::stopped && processes < 100);
+    CHECK(result.outcome == Trainer::Outcome::finished);
+    CHECK(processes > 2);
+    check_same_end(whole.run, result.run);
+  }
+
+  TEST_CASE("from a checkpoint by path: a new folder, and its own end") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    const std::string dir = "run.dir=" + folder.path().string();
+    const TrainResult first = train_text(kEverything, {dir, "trainer.max_steps=20"});
+    const TrainResult second =
+        train_text(kEverything, {dir, "checkpoint.resume=" + (first.run / "checkpoints/last").string()});
+    CHECK(second.run == folder.path() / "run-2");
+    CHECK(second.step == 60);
+    CHECK(metrics_of(second.run).front().starts_with("{\"step\":21,"));
+  }
+}
+
+TEST_SUITE("training") {
+  TEST_CASE("parts of a batch give the update of the whole batch") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    const std::string text = R"(
+rstorch: 1
+run: {name: run}
+data: {batch_size: 12, train: {type: random, shape: [6], classes: 3, size: 40}}
+model:
+  input: {shape: [6]}
+  layers: [{Linear: {out_features: 8}}, LayerNorm, ReLU, {Dropout: {p: 0.4}}, {Linear: {out_features: 3}}]
+loss: {CrossEntropyLoss: {label_smoothing: 0.1}}
+optimizer: {type: SGD, lr: 0.1}
+trainer: {max_steps: 30}
+)";
+    const std::string dir = "run.dir=" + folder.path().string();
+    const TrainResult whole = train_text(text, {dir});
+    for (const int part : {1, 4, 5, 12, 100}) {
+      CAPTURE(part);
+      const TrainResult parts = train_text(text, {dir, format("trainer.micro_batch_size={}", part)});
+      CHECK(testing::difference(weights_of(parts, "4.weight"), weights_of(whole, "4.weight")) < 2e-6);
+      CHECK(std::abs(loss_at_end(parts) - loss_at_end(whole)) < 1e-6);
+    }
+  }
+
+  TEST_CASE("train.loss is the mean over the samples since the line before") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    const std::string dir = "run.dir=" + folder.path().string();
+    const std::vector<std::string> each = {dir, "trainer.max_steps=9", "trainer.log_every=1"};
+    const TrainResult lines = train_text(kEverything, each);
+    double sum = 0, samples = 0;
+    for (const std::string& line : metrics_of(lines.run)) {
+      config::Report none;
+      const config::Value value = config::parse(line, "line", none);
+      if (!value.has("train.loss")) continue;
+      const double size = value.at("step").as_int() == 9 ? 6 : 8;  // 70 samples in batches of 8
+      sum += size * value.at("train.loss").as_double();
+      samples += size;
+    }
+    const TrainResult one = train_text(kEverything, {dir, "trainer.max_steps=9", "trainer.log_every=9"});
+    CHECK(samples == 70);
+    CHECK(loss_at_end(one) == doctest::Approx(sum / samples).epsilon(1e-6));
+  }
+
+  TEST_CASE("early stopping ends a run whose metric no longer gets better") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    const std::vector<std::string> overrides = {"run.dir=" + folder.path().string(), "trainer.max_steps=5000",
+                                                "checkpoint.every=1 epoch",
+                                                "trainer.early_stopping={metric: val.loss, patience: 3 epochs}"};
+    const TrainResult result = train_text(kEverything, overrides);
+    const TrainingState state = read_training_state(Checkpoint(result.run));
+    CHECK(state.finished);
+    CHECK(result.step < 5000);
+    CHECK(result.step == state.stopping->step + 3 * 9);
+  }
+
+  TEST_CASE("an expectation that does not hold is an error after a complete run") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    const std::string dir = "run.dir=" + folder.path().string();
+    std::string message;
+    try {
+      train_text(kEverything, {dir, "expect.val.accuracy=> 1", "expect.train.loss=< 100"});
+    } catch (const ExpectationError& e) {
+      message = e.what();
+      CHECK(e.exit_code() == ExitCode::expectation);
+    }
+    CHECK(contains(message, "val.accuracy is "));
+    CHECK(!message.empty());
+    CHECK(message.find("train.loss") == std::string::npos);
+    CHECK(read_training_state(Checkpoint(folder.path() / "run")).finished);
+  }
+
+  TEST_CASE("no step asks the system for memory") {
+    const QuietLog quiet;
+    const Experiment experiment = experiment_of(kEverything);
+    const BenchResult result = run_bench(experiment, {50});
+    CHECK(result.steps == 50);
+    CHECK(result.system_allocations_per_step == 0);
+    CHECK(result.layers.size() == 5);
+    CHECK(result.p10_ms <= result.median_ms);
+    CHECK(result.median_ms <= result.p90_ms);
+  }
+}
+
+TEST_SUITE("nonfinite") {
+  // One row of 40 overflows the loss.
+  std::string table(const TemporaryFolder& folder) {
+    std::string rows = "a,b,y\n";
+    for (int i = 0; i < 40; ++i) rows += i == 17 ? "3e38,-3e38,1\n" : format("{},{},{}\n", i % 5, i % 3, i % 2);
+    return folder.write("table.csv", rows);
+  }
+  std::string config(const TemporaryFolder& folder) {
+    return format(R"(
+rstorch: 1
+run: {{name: run, dir: {}}}
+data: {{type: csv, path: {}, standardize: false, batch_size: 4, target: y}}
+model: {{layers: [{{Linear: {{out_features: 4}}}}, ReLU, {{Linear: {{out_features: 2}}}}]}}
+loss: CrossEntropyLoss
+optimizer: {{type: SGD, lr: 0.01}}
+trainer: {{max_epochs: 2, log_every: 4 steps}}
+checkpoint: {{every: 3 steps}}
+)",
+                  folder.path().string(), table(folder));
+  }
+
+  TEST_CASE("stop") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    CHECK_THROWS_AS(train_text(config(folder), {}), NonFiniteError);
+    for (const int64_t step : checkpoint_steps(folder.path() / "run/checkpoints")) {
+      for (const NamedTensor& item :
+           Checkpoint(folder.path() / "run/checkpoints" / checkpoint_name(step)).model().tensors()) {
+        for (const double x : item.tensor.to_vector<double>()) CHECK(std::isfinite(x));
+      }
+    }
+  }
+
+  TEST_CASE("skip leaves the updates out and goes on") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    const TrainResult result = train_text(config(folder), {"trainer.on_nonfinite=skip"});
+    CHECK(result.step == 20);
+    CHECK(std::isfinite(loss_at_end(result)));
+  }
+
+  TEST_CASE("rollback ends with the weights that skip gives") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    const TrainResult skip = train_text(config(folder), {"trainer.on_nonfinite=skip", "run.name=skip"});
+    const TrainResult back = train_text(config(folder), {"trainer.on_nonfinite=rollback", "run.name=back"});
+    CHECK(back.step == 20);
+    CHECK(testing::bit_equal(weights_of(back, "2.weight"), weights_of(skip, "2.weight")));
+    CHECK(metrics_of(back.run) == metrics_of(skip.run));
+  }
+}
+
+TEST_SUITE("saved models") {
+  TEST_CASE("evaluation of a checkpoint gives the bits that training measured") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    const TrainResult result = train_text(kEverything, {"run.dir=" + folder.path().string()});
+    for (const int64_t step : {9, 27, 60}) {
+      const fs::path path = result.run / "checkpoints" / checkpoint_name(step);
+      const TrainingState state = read_training_state(Checkpoint(path));
+      const Metrics metrics = evaluate(SavedModel(path, {}));
+      CHECK(*find_metric(metrics, "loss") == state.metrics.at("val.loss"));
+      CHECK(*find_metric(metrics, "accuracy") == state.metrics.at("val.accuracy"));
+    }
+  }
+
+  TEST_CASE("predictions agree with the metrics, in both formats") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    const TrainResult result = train_text(kEverything, {"run.dir=" + folder.path().string()});
+    const SavedModel saved(result.run, {});
+    CHECK(write_predictions(saved, folder.path() / "out.jsonl", PredictionFormat::jsonl) == 20);
+    CHECK(write_predictions(saved, folder.path() / "out.csv", PredictionFormat::csv) == 20);
+    std::istringstream lines(files::read_text(folder.path() / "out.jsonl"));
+    std::istringstream table(files::read_text(folder.path() / "out.csv"));
+    std::string row;
+    std::getline(table, row);
+    CHECK(row == "index,prediction,target,output_0,output_1,output_2");
+    int right = 0, count = 0;
+    for (std::string line; std::getline(lines, line); ++count) {
+      config::Report none;
+      const config::Value value = config::parse(line, "line", none);
+      CHECK(value.at("index").as_int() == count);
+      CHECK(value.at("logits").size() == 3);
+      right += value.at("prediction") == value.at("target");
+      std::getline(table, row);
+      CHECK(row.starts_with(format("{},{},{},", count, value.at("prediction").as_int(), value.at("target").as_int())));
+    }
+    CHECK(count == 20);
+    CHECK(right / 20.0 == doctest::Approx(*find_metric(result.metrics, "val.accuracy")));
+  }
+
+  TEST_CASE("other data takes the place of the validation data") {
+    config::Report report;
+    config::Value root = config::load_text(
+        "data: {type: csv, path: a.csv, target: y, batch_size: 4, val_fraction: 0.2}", "test", {}, report);
+    config::Value by_path = root;
+    use_data(by_path, "b.csv", report);
+    CHECK(config::to_json(by_path.at("data").at("val")) == R"({"type":"csv","path":"b.csv","target":"y"})");
+    CHECK(!by_path.at("data").has("val_fraction"));
+    use_data(root, "{path: c.csv, target: null}", report);
+    CHECK(config::to_json(root.at("data").at("val")) == R"({"type":"csv","path":"c.csv","target":null})");
+    CHECK(report.ok());
+  }
+}
+
+TEST_SUITE("experiments") {
+  TEST_CASE("plan: parameters, work and bytes by hand") {
+    const Plan plan = make_plan(experiment_of(R"(
+rstorch: 1
+data: {batch_size: 64, train: {type: random, shape: [784], classes: 10}}
+model: {input: {shape: [784]}, layers: [{Linear: {out_features: 512}}, ReLU, {Linear: {out_features: 10}}]}
+loss: CrossEntropyLoss
+optimizer: {type: SGD, lr: 0.1, momentum: 0.9}
+trainer: {max_epochs: 1}
+)"));
+    CHECK(plan.parameters == 784 * 512 + 512 + 512 * 10 + 10);
+    CHECK(plan.flops == 2 * (784 * 512 + 512 * 10));
+    CHECK(step_flops(plan) == 64 * 3 * plan.flops);
+    CHECK(plan.model_bytes - 4 * plan.parameters < 1000);  // the header
+    CHECK(plan.trainer_bytes - 4 * plan.parameters < 1000);
+    CHECK(contains(plan_text(plan), "406,528"));
+  }
+
+  TEST_CASE("what is planned is refused by name, what is wrong is pointed at") {
+    const std::string later = errors_of(kEverything, {"distributed={backend: mpi}", "trainer.ema={decay: 0.9}"});
+    CHECK(contains(later, "`distributed` is not in this version"));
+    CHECK(contains(later, "`ema` is not in this version"));
+    CHECK(
+        contains(errors_of(kEverything, {"trainer.precision=bf16"}), "error[E0319]: `precision: bf16` is not in this"));
+    CHECK(contains(errors_of(kEverything, {"expect.val.acuracy=> 1"}), "did you mean `val.accuracy`?"));
+    CHECK(contains(errors_of(kEverything, {"expect.val.loss=0.5"}), "error[E0303]"));
+    CHECK(contains(errors_of(kEverything, {"checkpoint.keep_best={metric: val.acc}"}), "there is no metric `val.acc`"));
+    CHECK(contains(errors_of(kEverything, {"~trainer.max_steps"}), "the run has no end"));
+    CHECK(contains(errors_of(kEverything, {"loss={CrossEntropyLoss: {reduction: none}}"}), "one number"));
+    CHECK(contains(errors_of(kEverything, {"trainer.val_every=2h"}), "val_every"));
+  }
+
+  TEST_CASE("the resolved config means the same, and has every key") {
+    const Experiment first = experiment_of(kEverything);
+    const std::string text = config::dump_yaml(first.resolved);
+    CHECK(config::dump_yaml(experiment_of(text).resolved) == text);
+    CHECK(first.resolved.at("optimizer").only()->at("momentum").as_double() == 0.9);
+    CHECK(first.resolved.at("checkpoint").at("resume").as_string() == "never");
+    CHECK(first.resolved.at("metrics")[0].only()->key() == "accuracy");
+  }
+
+  TEST_CASE("expectations") {
+    config::Report report;
+    const config::Value section =
+        config::load_text("{a: \">= 0.5\", b: \"<1e-3\", c: \"== 2\", d: \"> -1\", e: \"<=0\"}", "test", {}, report);
+    const auto all = read_expectations(section, {"a", "b", "c", "d", "e"}, report);
+    REQUIRE(report.ok());
+    REQUIRE(all.size() == 5);
+    CHECK((all[0].holds(0.5) && !all[0].holds(0.49) && !all[0].holds(NAN)));
+    CHECK((all[1].holds(0) && !all[1].holds(1e-3)));
+    CHECK((all[2].holds(2) && !all[2].holds(2.1)));
+    CHECK((all[3].holds(0) && !all[3].holds(-1)));
+    CHECK((all[4].holds(0) && !all[4].holds(0.1)));
+  }
+
+  TEST_CASE("how often") {
+    CHECK(in_steps(Duration::epochs(0.5), 9) == 5);
+    CHECK(in_steps(Duration::epochs(0.001), 9) == 1);
+    CHECK(in_steps(Duration::steps(50), 9) == 50);
+    Cadence by_time(Duration::seconds(10), 9, 3);
+    CHECK(!by_time.due(1, 12.9));
+    CHECK(by_time.due(2, 13));
+    CHECK(!by_time.due(3, 22));
+    CHECK(by_time.due(4, 23.5));
+  }
+}
