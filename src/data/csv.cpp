@@ -260,7 +260,8 @@ void Csv::fit(std::span<const int64_t> training_rows) {
       squares += std::pow(column.values[size_t(row)] - feature.mean, 2);
     }
     const double deviation = count > 0 ? std::sqrt(squares / count) : 0;
-    feature.std = deviation > 0 ? deviation : 1;  // a constant column becomes 0
+    // A constant column becomes 0, also where its mean was rounded.
+    feature.std = deviation > 1e-13 * std::abs(feature.mean) ? deviation : 1;
   }
 }
 
@@ -309,6 +310,8 @@ void Csv::load_state(const Value& state) {
   target_texts_ = texts_of(state.at("targets"));
   lay_out();
   set_targets();
+  // Without targets too: whoever predicts wants the names.
+  spec_.classes = int64_t(target_texts_.size());
   spec_.class_names = texts_of(state.at("class_names"));
 }
 

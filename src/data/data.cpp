@@ -76,9 +76,21 @@ std::vector<int64_t> all_rows(const Dataset& dataset) {
   return rows;
 }
 
-void learn(Dataset& dataset, std::span<const int64_t> rows, const Value* state) {
+// What was learnt, under the name of the kind that can use it.
+Value state_of(const Dataset& dataset, std::string_view kind) { return Value::map({{kind, dataset.state()}}); }
+
+void load_state(Dataset& dataset, std::string_view kind, const Value& state) {
+  const Value* const own = state.find(kind);
+  if (!own) {
+    throw DataError(format("this data is `{}`, the training data was `{}`", kind, join(state.keys(), ", ")),
+                    "data of another kind cannot be read as the training data was", 5);
+  }
+  dataset.load_state(*own);
+}
+
+void learn(Dataset& dataset, std::string_view kind, std::span<const int64_t> rows, const Value* state) {
   if (state)
-    dataset.load_state(*state);
+    load_state(dataset, kind, *state);
   else
     dataset.fit(rows);
 }
@@ -179,17 +191,17 @@ OpenedData DataRecipe::open(uint64_t seed, const Value* state) const {
   std::shared_ptr<Dataset> file = train_.make();
   if (config_.val_fraction > 0) {
     SplitIndices split = split_indices(file->size(), config_.val_fraction, seed);
-    learn(*file, split.rest, state);
+    learn(*file, train_.name(), split.rest, state);
     opened.train = std::make_shared<Subset>(file, std::move(split.rest));
     opened.val = std::make_shared<Subset>(file, std::move(split.first));
   } else {
-    learn(*file, all_rows(*file), state);
+    learn(*file, train_.name(), all_rows(*file), state);
     opened.train = file;
   }
-  opened.state = file->state();
+  opened.state = state_of(*file, train_.name());
   if (val_) {
     std::shared_ptr<Dataset> val = val_file.get();
-    val->load_state(opened.state);
+    load_state(*val, val_.name(), opened.state);
     opened.val = std::move(val);
   }
   opened.train = with_transforms(std::move(opened.train), train_transforms_, seed);
@@ -201,7 +213,7 @@ OpenedData DataRecipe::open(uint64_t seed, const Value* state) const {
 DatasetPtr DataRecipe::open_val(uint64_t seed, const Value& state) const {
   if (!val_) return open(seed, state).val;
   std::shared_ptr<Dataset> val = val_.make();
-  val->load_state(state);
+  load_state(*val, val_.name(), state);
   return with_transforms(std::move(val), val_transforms_, seed);
 }
 

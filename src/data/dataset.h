@@ -25,7 +25,7 @@ struct Sample {
 struct SampleSpec {
   Shape x_shape = {};
   DType x_dtype = DType::f32;
-  Shape y_shape = {};  // no dimensions for a class index
+  Shape y_shape = {};  // no dimensions for a class index; [0] where the samples have no target
   DType y_dtype = DType::i64;
   int64_t classes = 0;                        // > 0: y is a class index below it; 0: y holds real numbers
   std::vector<std::string> class_names = {};  // one per class, or none

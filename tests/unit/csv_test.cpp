@@ -133,6 +133,7 @@ TEST_CASE("csv: standardised by the mean and deviation of the training rows alon
   CHECK(label(data, 0) == 0);
   CHECK(label(data, 1) == 1);
   CHECK(data.spec().class_names == Texts{"n", "y"});
+  CHECK(x(csv("a,y\n0.1,0\n0.1,1\n0.1,0\n"), 1) == Row{0});
   CHECK(x(csv("a,y\n1700000000,0\n1700000002,1\n"), 1) == Row{1});  // large numbers keep their differences
 }
 
@@ -237,6 +238,8 @@ TEST_CASE("csv: another file is read with the state of the training data") {
   unlabelled.load_state(state);
   CHECK(x(unlabelled, 0) == x(train, 1));
   CHECK(unlabelled.spec().class_names == Texts{"no", "yes"});
+  CHECK(unlabelled.spec().classes == 2);
+  CHECK(unlabelled.get(0).y.numel() == 0);
 
   const auto load = [&](const std::string& text) { return data_error([&] { csv(text).load_state(state); }); };
   CHECK(contains(load("a,c,y\n1,u,no\n1,q,no\n"), "data.csv:3:2: column c has the category `q`"));

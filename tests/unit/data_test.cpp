@@ -323,6 +323,13 @@ TEST_CASE("data section: a fraction held out; the state is learnt from the rest"
   for (int64_t i = 0; i < 30; ++i) CHECK(again->get(i).x.to_vector<float>() == data.val->get(i).x.to_vector<float>());
 }
 
+TEST_CASE("data section: the state of another kind is refused") {
+  const std::string folder = source("datasets/digits");
+  const config::Value state = recipe_of("{type: mnist, path: " + folder + ", batch_size: 64}").open(0).state;
+  const DataRecipe random = recipe_of("{type: random, shape: [3], classes: 2, batch_size: 4}");
+  CHECK(contains(data_error([&] { random.open(0, state); }), "this data is `random`, the training data was `mnist`"));
+}
+
 TEST_CASE("data section: long form, transforms, and the resolved form reads back") {
   const std::string folder = source("datasets/digits");
   const std::string yaml = "{batch_size: 8, drop_last: true, train: {mnist: {path: " + folder +
