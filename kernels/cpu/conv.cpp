@@ -1,10 +1,10 @@
 #include "kernels/conv.h"
 
 #include <algorithm>
+#include <string_view>
 
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/parallel.h"
-#include "kernels/cpu/simd.h"
 
 namespace rstorch::kernels {
 namespace {
@@ -29,15 +29,26 @@ onednn::Key key_of(Role role, const ConvGeometry& g, Activation activation, std:
   return key;
 }
 
+// How an image lies in memory. Where it has one channel or one pixel both names fit; then it is called channels-last,
+// which is what the primitives want.
+memory::desc described(const ConstView& image) {
+  const int64_t channels = image.size(1), width = image.size(3);
+  const Strides wanted = {image.size(2) * width * channels, 1, width * channels, channels};
+  bool channels_last = true;
+  for (int i = 0; i < 4; ++i) channels_last &= image.size(i) == 1 || image.strides[i] == wanted[i];
+  const auto tag = channels_last ? memory::format_tag::nhwc : memory::format_tag::nchw;
+  return {image.shape.vector(), memory::data_type::f32, tag};
+}
+
 // The numbers of a convolution as oneDNN wants them.
 struct Problem {
   memory::desc x, w, y, bias;  // the caller's layouts
   memory::dims stride, dilation, before, after;
 
   Problem(const ConstView& x_view, const ConstView& w_view, const ConstView& y_view, const ConvGeometry& g)
-      : x(onednn::description(x_view)),
+      : x(described(x_view)),
         w(onednn::description(grouped(w_view, g.groups))),
-        y(onednn::description(y_view)),
+        y(described(y_view)),
         bias({y_view.size(1)}, memory::data_type::f32, memory::format_tag::a) {
     for (int i = 0; i < 2; ++i) {
       const size_t d = size_t(i);
@@ -49,11 +60,6 @@ struct Problem {
     }
   }
 
-  // The same tensor in a layout of the library's choice.
-  static memory::desc any(const memory::desc& given) {
-    return {given.dims(), memory::data_type::f32, memory::format_tag::any};
-  }
-
   static ConstView grouped(ConstView w, int64_t groups) {
     if (groups == 1) return w;
     w.shape[0] /= groups;
@@ -63,16 +69,34 @@ struct Problem {
   }
 };
 
-// `auto` takes Winograd's algorithm where the library has it for the shape and finds it faster.
-constexpr auto kAlgorithm = dnnl::algorithm::convolution_auto;
+// How a primitive computes, and the layout of its images.
+struct Method {
+  dnnl::algorithm algorithm;
+  memory::format_tag images;
+};
+constexpr Method kLibrarysChoice = {dnnl::algorithm::convolution_auto, memory::format_tag::any};
+constexpr Method kDirect = {dnnl::algorithm::convolution_direct, memory::format_tag::nhwc};
 
-dnnl::convolution_forward::primitive_desc forward_description(const Problem& p, bool with_bias, Activation activation) {
-  using dnnl::convolution_forward;
-  const auto x = Problem::any(p.x), w = Problem::any(p.w), y = Problem::any(p.y);
-  const auto kind = prop_kind::forward_training;
-  const auto description =
-      with_bias ? convolution_forward::desc(kind, kAlgorithm, x, w, p.bias, y, p.stride, p.dilation, p.before, p.after)
-                : convolution_forward::desc(kind, kAlgorithm, x, w, y, p.stride, p.dilation, p.before, p.after);
+// Winograd's algorithm where the library has it for this machine and shape: it saves far more than the reorders into
+// its own layout cost. Else the direct one on channels-last images, which the tensors of this library are.
+template <class Describe>
+auto best(const Describe& describe) {
+  auto chosen = describe(kLibrarysChoice);
+  const bool winograd = std::string_view(chosen.impl_info_str()).find("wino") != std::string_view::npos;
+  return winograd ? chosen : describe(kDirect);
+}
+
+// The same tensor in the layout of a primitive.
+memory::desc in_layout(const memory::desc& given, memory::format_tag layout) {
+  return {given.dims(), memory::data_type::f32, layout};
+}
+memory::desc any(const memory::desc& given) { return in_layout(given, memory::format_tag::any); }
+
+dnnl::convolution_forward::primitive_desc forward_description(const Problem& p, const Method& method, bool with_bias,
+                                                              Activation activation) {
+  const dnnl::convolution_forward::desc description(
+      prop_kind::forward_training, method.algorithm, in_layout(p.x, method.images), any(p.w),
+      with_bias ? p.bias : memory::desc(), in_layout(p.y, method.images), p.stride, p.dilation, p.before, p.after);
   dnnl::primitive_attr attributes = onednn::attributes();
   if (activation == Activation::relu) {
     dnnl::post_ops after;
@@ -83,7 +107,7 @@ dnnl::convolution_forward::primitive_desc forward_description(const Problem& p, 
 }
 
 onednn::Plan plan_forward(const Problem& p, bool with_bias, Activation activation) {
-  const auto pd = forward_description(p, with_bias, activation);
+  const auto pd = best([&](const Method& method) { return forward_description(p, method, with_bias, activation); });
   std::vector<onednn::Plan::Argument> arguments = {{DNNL_ARG_SRC, p.x, pd.src_desc(), false},
                                                    {DNNL_ARG_WEIGHTS, p.w, pd.weights_desc(), false},
                                                    {DNNL_ARG_DST, p.y, pd.dst_desc(), true}};
@@ -93,10 +117,13 @@ onednn::Plan plan_forward(const Problem& p, bool with_bias, Activation activatio
 
 onednn::Plan plan_backward_data(const Problem& p) {
   using dnnl::convolution_backward_data;
-  const convolution_backward_data::desc description(kAlgorithm, Problem::any(p.x), Problem::any(p.w), Problem::any(p.y),
-                                                    p.stride, p.dilation, p.before, p.after);
-  const convolution_backward_data::primitive_desc pd(description, onednn::attributes(), onednn::engine(),
-                                                     forward_description(p, false, Activation::none));
+  const auto pd = best([&](const Method& method) {
+    const convolution_backward_data::desc description(method.algorithm, in_layout(p.x, method.images), any(p.w),
+                                                      in_layout(p.y, method.images), p.stride, p.dilation, p.before,
+                                                      p.after);
+    return convolution_backward_data::primitive_desc(description, onednn::attributes(), onednn::engine(),
+                                                     forward_description(p, method, false, Activation::none));
+  });
   return {convolution_backward_data(pd),
           pd.scratchpad_desc(),
           {{DNNL_ARG_DIFF_DST, p.y, pd.diff_dst_desc(), false},
@@ -106,13 +133,13 @@ onednn::Plan plan_backward_data(const Problem& p) {
 
 onednn::Plan plan_backward_weights(const Problem& p, bool with_bias) {
   using dnnl::convolution_backward_weights;
-  const auto x = Problem::any(p.x), w = Problem::any(p.w), y = Problem::any(p.y);
-  const auto description =
-      with_bias
-          ? convolution_backward_weights::desc(kAlgorithm, x, w, p.bias, y, p.stride, p.dilation, p.before, p.after)
-          : convolution_backward_weights::desc(kAlgorithm, x, w, y, p.stride, p.dilation, p.before, p.after);
-  const convolution_backward_weights::primitive_desc pd(description, onednn::attributes(), onednn::engine(),
-                                                        forward_description(p, with_bias, Activation::none));
+  const auto pd = best([&](const Method& method) {
+    const convolution_backward_weights::desc description(
+        method.algorithm, in_layout(p.x, method.images), any(p.w), with_bias ? p.bias : memory::desc(),
+        in_layout(p.y, method.images), p.stride, p.dilation, p.before, p.after);
+    return convolution_backward_weights::primitive_desc(description, onednn::attributes(), onednn::engine(),
+                                                        forward_description(p, method, with_bias, Activation::none));
+  });
   std::vector<onednn::Plan::Argument> arguments = {{DNNL_ARG_SRC, p.x, pd.src_desc(), false},
                                                    {DNNL_ARG_DIFF_DST, p.y, pd.diff_dst_desc(), false},
                                                    {DNNL_ARG_DIFF_WEIGHTS, p.w, pd.diff_weights_desc(), true}};
@@ -125,6 +152,9 @@ onednn::Plan plan_backward_weights(const Problem& p, bool with_bias) {
 struct Direct {
   ConstView x, w, y;
   ConvGeometry g;
+
+  // Multiply-adds, most of them.
+  int64_t cost() const { return y.numel() * w.numel() / w.size(0); }
 
   // Calls f(x offset, w offset, y offset) for every product that adds to channel `o` of image `n`.
   template <class F>
@@ -162,7 +192,7 @@ void for_each_pixel(const ConstView& image, int64_t n, int64_t c, const F& f) {
 }
 
 void forward_f64(const Direct& c, const double* bias, Activation activation, double* y) {
-  parallel_for(c.y.size(0) * c.y.size(1), 1, [&](int64_t begin, int64_t end) {
+  parallel_tasks(c.y.size(0) * c.y.size(1), c.cost() / (c.y.size(0) * c.y.size(1)), [&](int64_t begin, int64_t end) {
     for (int64_t plane = begin; plane < end; ++plane) {
       const int64_t n = plane / c.y.size(1), o = plane % c.y.size(1);
       for_each_pixel(c.y, n, o, [&](int64_t at) { y[at] = bias ? bias[o] : 0; });
@@ -175,7 +205,7 @@ void forward_f64(const Direct& c, const double* bias, Activation activation, dou
 }
 
 void backward_data_f64(const Direct& c, double* dx) {
-  parallel_for(c.x.size(0), 1, [&](int64_t begin, int64_t end) {
+  parallel_tasks(c.x.size(0), c.cost() / c.x.size(0), [&](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n) {
       for (int64_t i = 0; i < c.x.size(1); ++i) for_each_pixel(c.x, n, i, [&](int64_t at) { dx[at] = 0; });
       for (int64_t o = 0; o < c.y.size(1); ++o) {
@@ -189,7 +219,7 @@ void backward_data_f64(const Direct& c, double* dx) {
 
 void backward_weights_f64(const Direct& c, double* dw, double* dbias) {
   const int64_t each = c.w.numel() / std::max<int64_t>(c.y.size(1), 1);
-  parallel_for(c.y.size(1), 1, [&](int64_t begin, int64_t end) {
+  parallel_tasks(c.y.size(1), c.cost() / c.y.size(1), [&](int64_t begin, int64_t end) {
     for (int64_t o = begin; o < end; ++o) {
       std::fill_n(dw + o * each, each, 0.0);
       if (dbias) dbias[o] = 0;
@@ -203,8 +233,7 @@ void backward_weights_f64(const Direct& c, double* dw, double* dbias) {
   });
 }
 
-// --- The kernels
-// ------------------------------------------------------------------------------------------------------
+// --- The kernels ----------------------------------------------------------------------------------------------------
 
 void require_type(DType dtype) {
   if (dtype != DType::f32 && dtype != DType::f64) {
@@ -222,10 +251,7 @@ void conv2d_cpu(CpuStream& stream, ConstView x, ConstView w, ConstView bias, Con
   const onednn::Plan& plan = onednn::plan_for(key_of(Role::forward, g, activation, {x, w, y, bias}), [&] {
     return plan_forward(Problem(x, w, y, g), bias.defined(), activation);
   });
-  if (bias.defined())
-    plan.run(stream, {x.data, w.data, y.data, bias.data});
-  else
-    plan.run(stream, {x.data, w.data, y.data});
+  plan.run(stream, {x.data, w.data, y.data, bias.data});
 }
 
 void conv2d_backward_data_cpu(CpuStream& stream, ConstView dy, ConstView w, ConvGeometry g, View dx) {
@@ -250,10 +276,7 @@ void conv2d_backward_weights_cpu(CpuStream& stream, ConstView x, ConstView dy, C
   const onednn::Plan& plan =
       onednn::plan_for(key_of(Role::backward_weights, g, Activation::none, {x, dy, dw, dbias}),
                        [&] { return plan_backward_weights(Problem(x, dw, dy, g), dbias.defined()); });
-  if (dbias.defined())
-    plan.run(stream, {x.data, dy.data, dw.data, dbias.data});
-  else
-    plan.run(stream, {x.data, dy.data, dw.data});
+  plan.run(stream, {x.data, dy.data, dw.data, dbias.data});
 }
 
 }  // namespace

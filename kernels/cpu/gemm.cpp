@@ -101,6 +101,11 @@ struct Product {
   Epilogue<T> epilogue;
 };
 
+template <class T>
+void clear(const Matrix<T>& y) {
+  for (int64_t i = 0; i < y.rows; ++i) std::fill_n(y.at(i, 0), y.columns, T(0));
+}
+
 // y = activation(y + bias) for a part of y, `bias` belonging to its first column.
 template <class T>
 [[gnu::always_inline]] inline void finish(const Matrix<T>& y, const T* bias, Activation activation) {
@@ -161,8 +166,9 @@ template <class T, Isa isa>
     }
   }
   const int64_t column = left * TileT::columns;
-  finish(Matrix<T>{y.at(top, column), bottom - top, end - column, y.row_stride, 1},
-         epilogue.bias ? epilogue.bias + column : nullptr, epilogue.activation);
+  const Matrix<T> part{y.at(top, column), bottom - top, end - column, y.row_stride, 1};
+  if (a.columns == 0) clear(part);
+  finish(part, epilogue.bias ? epilogue.bias + column : nullptr, epilogue.activation);
 }
 
 template <class T, Isa isa>
@@ -182,9 +188,7 @@ void multiply(const Product<T>& product) {
       task = next;
     }
   };
-  constexpr int64_t kWorthAThread = 1 << 16;  // multiply-adds
-  if (rows * product.y.columns * product.a.columns < kWorthAThread) return run(0, blocks * tiles);
-  parallel_tasks(blocks * tiles, run);
+  parallel_tasks(blocks * tiles, rows * product.y.columns * product.a.columns / (8 * blocks * tiles), run);
 }
 
 // Rows of a as the tiles want them: contiguous, and not all in the same sets of the cache.

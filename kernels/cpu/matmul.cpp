@@ -24,15 +24,15 @@ void matmul_floats(const CpuStream& stream, const ConstView& a, const ConstView&
       gemm<T>(stream, matrix<T>(a, i), matrix<T>(c, i), {y.as<T>() + i * rows * columns, rows, columns, columns, 1});
     }
   };
-  const bool small = rows * columns * a.shape[2] <= kSmallProduct;
-  if (batch > 1 && small) return parallel_tasks(batch, run);
+  const int64_t cost = rows * columns * a.shape[2];
+  if (batch > 1 && cost <= kSmallProduct) return parallel_tasks(batch, cost / 8, run);
   run(0, batch);
 }
 
 template <class T>
 void matmul_integers(const ConstView& a, const ConstView& c, const View& y) {
   const int64_t rows = y.shape[1], columns = y.shape[2], inner = a.shape[2];
-  parallel_tasks(y.shape[0] * rows, [&](int64_t begin, int64_t end) {
+  parallel_tasks(y.shape[0] * rows, inner * columns, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const Matrix<const T> left = matrix<T>(a, i / rows), right = matrix<T>(c, i / rows);
       T* const out = y.as<T>() + i * columns;
@@ -135,8 +135,7 @@ void backward_activation(const CpuStream& stream, const ConstView& dy, const Con
       masked ? mask_and_sum<Activation::relu>(part) : mask_and_sum<Activation::none>(part);
     }
   };
-  const int64_t tasks = chunks.count() * blocks;
-  dy.numel() < kGrain ? run(0, tasks) : parallel_tasks(tasks, run);
+  parallel_tasks(chunks.count() * blocks, chunks.size * std::min(kColumns, columns), run);
   if (dbias.defined()) add_rows(sums.data(), chunks.count(), columns, dbias.as<T>());
 }
 

@@ -2,6 +2,8 @@
 
 #include <map>
 
+#include <omp.h>
+
 #include "kernels/cpu/scratch.h"
 
 namespace rstorch::kernels::onednn {
@@ -37,7 +39,7 @@ Plan::Plan(dnnl::primitive primitive, const dnnl::memory::desc& scratchpad, std:
     if (argument.given != argument.wanted) {
       const dnnl::memory::desc& from = argument.written ? argument.wanted : argument.given;
       const dnnl::memory::desc& to = argument.written ? argument.given : argument.wanted;
-      reorder = dnnl::reorder(dnnl::reorder::primitive_desc(engine(), from, engine(), to, attributes()));
+      reorder = dnnl::reorder(dnnl::reorder::primitive_desc(engine(), from, engine(), to));
     }
     steps_.push_back({std::move(argument), std::move(reorder)});
   }
@@ -67,11 +69,12 @@ void Plan::run(const CpuStream& cpu_stream, std::initializer_list<const void*> b
   }
 }
 
-const Plan& plan_for(const Key& key, const std::function<Plan()>& make) {
+const Plan& plan_for(Key key, const std::function<Plan()>& make) {
   thread_local std::map<Key, Plan> plans;
+  key.push_back(omp_get_max_threads());  // some primitives lay out their scratch memory by it
   const auto found = plans.find(key);
   if (found != plans.end()) return found->second;
-  return plans.emplace(key, make()).first->second;
+  return plans.emplace(std::move(key), make()).first->second;
 }
 
 }  // namespace rstorch::kernels::onednn

@@ -30,7 +30,7 @@ class Plan {
   };
   Plan(dnnl::primitive primitive, const dnnl::memory::desc& scratchpad, std::vector<Argument> arguments);
 
-  // Buffers in the order of the arguments.
+  // Buffers in the order of the arguments; what goes beyond them is ignored.
   void run(const CpuStream& stream, std::initializer_list<const void*> buffers) const;
 
  private:
@@ -43,9 +43,10 @@ class Plan {
   std::vector<Step> steps_;
 };
 
-// The calling thread's plan for a key; `make` is called for a new one. A key says everything that the plan depends on.
+// The calling thread's plan for a key; `make` is called for a new one. A key says everything that the plan depends on but for the
+// number of threads.
 using Key = std::vector<int64_t>;
-const Plan& plan_for(const Key& key, const std::function<Plan()>& make);
+const Plan& plan_for(Key key, const std::function<Plan()>& make);
 
 // Attributes of every plan: scratch memory is ours, not the library's.
 dnnl::primitive_attr attributes();

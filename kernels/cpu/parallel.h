@@ -30,12 +30,14 @@ void parallel_for(int64_t n, int64_t grain, const F& f) {
   }
 }
 
-// Calls f(begin, end) on pieces that make up the tasks [0, n), as even as can be. For tasks that are each worth a
-// thread and whose results do not depend on how they are shared out.
+// Calls f(begin, end) on pieces that make up the tasks [0, n), as even as can be: for tasks whose results do not depend
+// on how they are shared out. `cost` is that of a task in elements of a simple loop; eight multiply-adds of a product
+// cost as much.
 template <class F>
-void parallel_tasks(int64_t n, const F& f) {
-  const int64_t pieces = omp_in_parallel() ? 1 : std::min<int64_t>(omp_get_max_threads(), n);
+void parallel_tasks(int64_t n, int64_t cost, const F& f) {
   if (n <= 0) return;
+  const int64_t useful = std::clamp<int64_t>(n * cost / kGrain, 1, n);
+  const int64_t pieces = omp_in_parallel() ? 1 : std::min<int64_t>(omp_get_max_threads(), useful);
   if (pieces == 1) return f(int64_t(0), n);
 #pragma omp parallel for schedule(static, 1) num_threads(int(pieces))
   for (int64_t i = 0; i < pieces; ++i) f(n * i / pieces, n * (i + 1) / pieces);

@@ -51,36 +51,44 @@ Plan plan_of(const Op& op, const Tensor& x, const Tensor& weight, const Tensor& 
   return plan;
 }
 
+// All elements of a tensor without gaps, in the order of memory.
+template <class V>
+V flat(V view) {
+  view.shape = {view.numel()};
+  view.strides = {1};
+  return view;
+}
+
 Tensor convolve(const Op& op, const Tensor& input, const Tensor& weight, const Tensor& bias,
                 const Conv2dOptions& options, Activation activation) {
   const auto [geometry, shape] = plan_of(op, input, weight, bias, options);
   const Tensor x = dense(input), w = contiguous(weight), b = bias.defined() ? contiguous(bias) : bias;
-  Tensor y = Tensor::empty(shape, x.options());
+  Tensor y = empty_image(shape, x.options(), Layout::channels_last);
   kernels::conv2d(op.stream(x), x.view(), w.view(), b.view(), geometry, activation, y.mutable_view());
   const Tensor kept = activation == Activation::none ? Tensor() : y;
-  return op.record(y, inputs(input, weight, bias), saves(x, w, kept),
-                   [op, g = geometry](const Saved& saved, const Tensor& gradient) {
-                     const Tensor &x = saved[0], &w = saved[1], &y = saved[2];
-                     Stream& stream = op.stream(x);
-                     Tensor dy = dense(gradient);
-                     if (y.defined()) {
-                       const Tensor dz = empty_like(y);
-                       kernels::Unary<kernels::Relu>::backward(stream, {}, y.view(), dy.view(), dz.mutable_view());
-                       dy = dz;
-                     }
-                     Tensor dx, dw, dbias;
-                     if (saved.needs(0)) {
-                       dx = Tensor::empty(x.shape(), x.options());
-                       kernels::conv2d_backward_data(stream, dy.view(), w.view(), g, dx.mutable_view());
-                     }
-                     if (saved.needs(1) || saved.needs(2)) {
-                       dw = saved.empty_grad(1, w.shape(), w.dtype(), w.device());
-                       if (saved.needs(2)) dbias = saved.empty_grad(2, {w.shape()[0]}, w.dtype(), w.device());
-                       kernels::conv2d_backward_weights(stream, x.view(), dy.view(), g, dw.mutable_view(),
-                                                        dbias.mutable_view());
-                     }
-                     return Grads{dx, dw, dbias};
-                   });
+  return op.record(
+      y, inputs(input, weight, bias), saves(x, w, kept),
+      [op, g = geometry](const Saved& saved, const Tensor& gradient) {
+        const Tensor &x = saved[0], &w = saved[1], &y = saved[2];
+        Stream& stream = op.stream(x);
+        Tensor dy = in_layout(gradient, Layout::channels_last);
+        if (y.defined()) {
+          const Tensor dz = empty_image(dy.shape(), dy.options(), Layout::channels_last);
+          kernels::Unary<kernels::Relu>::backward(stream, {}, flat(y.view()), flat(dy.view()), flat(dz.mutable_view()));
+          dy = dz;
+        }
+        Tensor dx, dw, dbias;
+        if (saved.needs(0)) {
+          dx = empty_with_layout_of(x);
+          kernels::conv2d_backward_data(stream, dy.view(), w.view(), g, dx.mutable_view());
+        }
+        if (saved.needs(1) || saved.needs(2)) {
+          dw = saved.empty_grad(1, w.shape(), w.dtype(), w.device());
+          if (saved.needs(2)) dbias = saved.empty_grad(2, {w.shape()[0]}, w.dtype(), w.device());
+          kernels::conv2d_backward_weights(stream, x.view(), dy.view(), g, dw.mutable_view(), dbias.mutable_view());
+        }
+        return Grads{dx, dw, dbias};
+      });
 }
 
 }  // namespace

@@ -42,7 +42,8 @@ Tensor batch_norm(const Tensor& input, const Tensor& weight, const Tensor& bias,
       format("x has shape {}: one value per channel has no variance to train on", input.shape().text()),
       "use a batch of at least 2, or drop_last: true so that the last batch is not 1");
 
-  const Tensor x = dense(input);
+  const Tensor x = dense(input), scale = weight.defined() ? contiguous(weight) : weight,
+               shift = bias.defined() ? contiguous(bias) : bias;
   Stream& stream = op.stream(x);
   Tensor y = empty_with_layout_of(x);
   Tensor mean = running_mean, invstd = Tensor::empty({channels}, x.options());
@@ -61,19 +62,16 @@ Tensor batch_norm(const Tensor& input, const Tensor& weight, const Tensor& bias,
   } else {
     kernels::batch_norm_invstd(stream, running_var.view(), options.eps, invstd.mutable_view());
   }
-  kernels::batch_norm(stream, x.view(), mean.view(), invstd.view(), weight.view(), bias.view(), y.mutable_view());
+  kernels::batch_norm(stream, x.view(), mean.view(), invstd.view(), scale.view(), shift.view(), y.mutable_view());
 
   const auto statistics = from_batch ? kernels::Statistics::batch : kernels::Statistics::fixed;
-  return op.record(y, inputs(input, weight, bias), saves(x, mean, invstd, weight, bias),
+  return op.record(y, inputs(input, weight, bias), saves(x, mean, invstd, scale, shift),
                    [op, statistics](const Saved& saved, const Tensor& gradient) {
                      const Tensor& x = saved[0];
-                     // Both operands must have one layout.
-                     const Tensor dy =
-                         is_channels_last(gradient) == is_channels_last(x) ? dense(gradient) : contiguous(gradient);
-                     const Tensor in = is_channels_last(dy) == is_channels_last(x) ? x : contiguous(x);
-                     Tensor dx = saved.needs(0) ? empty_with_layout_of(in) : Tensor();
+                     const Tensor dy = in_layout(gradient, layout_of(x));
+                     Tensor dx = saved.needs(0) ? empty_with_layout_of(x) : Tensor();
                      const Tensor dweight = gradient_for(saved, 1, saved[3]), dbias = gradient_for(saved, 2, saved[4]);
-                     kernels::batch_norm_backward(op.stream(in), dy.view(), in.view(), saved[1].view(), saved[2].view(),
+                     kernels::batch_norm_backward(op.stream(x), dy.view(), x.view(), saved[1].view(), saved[2].view(),
                                                   saved[3].view(), statistics, dx.mutable_view(),
                                                   dweight.mutable_view(), dbias.mutable_view());
                      return Grads{dx, dweight, dbias};
@@ -114,7 +112,5 @@ Tensor layer_norm(const Tensor& input, const Shape& normalized_shape, const Tens
                      return Grads{dx, dweight, dbias};
                    });
 }
-
-Tensor dense(const Tensor& x) { return is_channels_last(x) ? x : contiguous(x); }
 
 }  // namespace rstorch

@@ -46,30 +46,6 @@ Plan plan_of(const Op& op, const Tensor& x, const Pool2dOptions& options) {
   return plan;
 }
 
-// An uninitialised tensor of this shape, with the memory layout of x.
-Tensor empty_like_layout(const Tensor& x, const Shape& shape, DType dtype) {
-  const Tensor y = Tensor::empty(shape, {dtype, x.device()});
-  return is_channels_last(x) ? y.alias(shape, channels_last_strides(shape), 0) : y;
-}
-
-// dy in the layout that x had.
-Tensor in_layout(const Tensor& dy, bool channels_last) {
-  if (!channels_last) return contiguous(dy);
-  return is_channels_last(dy) ? dy : permute(contiguous(permute(dy, {0, 2, 3, 1})), {0, 3, 1, 2});
-}
-
-// What a backward function must know of x.
-struct Origin {
-  Shape shape;
-  bool channels_last;
-  explicit Origin(const Tensor& x) : shape(x.shape()), channels_last(is_channels_last(x)) {}
-
-  Tensor empty(const TensorOptions& options) const {
-    const Tensor dx = Tensor::empty(shape, options);
-    return channels_last ? dx.alias(shape, channels_last_strides(shape), 0) : dx;
-  }
-};
-
 }  // namespace
 
 Tensor max_pool2d(const Tensor& input, const Pool2dOptions& options) {
@@ -77,14 +53,14 @@ Tensor max_pool2d(const Tensor& input, const Pool2dOptions& options) {
   const auto [geometry, shape] = plan_of(op, input, options);
   const Tensor x = dense(input);
   const bool small = geometry.kernel[0] * geometry.kernel[1] <= 256;
-  Tensor y = empty_like_layout(x, shape, x.dtype());
-  const Tensor index = empty_like_layout(x, shape, small ? DType::u8 : DType::i32);
+  Tensor y = empty_image(shape, x.options(), layout_of(x));
+  const Tensor index = empty_image(shape, {small ? DType::u8 : DType::i32, x.device()}, layout_of(x));
   kernels::max_pool2d(op.stream(x), x.view(), geometry, y.mutable_view(), index.mutable_view());
   return op.record(y, inputs(input), saves(index),
-                   [op, g = geometry, origin = Origin(x)](const Saved& saved, const Tensor& dy) {
-                     Tensor dx = origin.empty(dy.options());
-                     kernels::max_pool2d_backward(op.stream(dy), in_layout(dy, origin.channels_last).view(),
-                                                  saved[0].view(), g, dx.mutable_view());
+                   [op, g = geometry, shape = x.shape(), layout = layout_of(x)](const Saved& saved, const Tensor& dy) {
+                     Tensor dx = empty_image(shape, dy.options(), layout);
+                     kernels::max_pool2d_backward(op.stream(dy), in_layout(dy, layout).view(), saved[0].view(), g,
+                                                  dx.mutable_view());
                      return Grads{dx};
                    });
 }
@@ -93,13 +69,14 @@ Tensor avg_pool2d(const Tensor& input, const Pool2dOptions& options) {
   const Op op("avg_pool2d");
   const auto [geometry, shape] = plan_of(op, input, options);
   const Tensor x = dense(input);
-  Tensor y = empty_like_layout(x, shape, x.dtype());
+  Tensor y = empty_image(shape, x.options(), layout_of(x));
   kernels::avg_pool2d(op.stream(x), x.view(), geometry, y.mutable_view());
-  return op.record(y, inputs(input), saves(), [op, g = geometry, origin = Origin(x)](const Saved&, const Tensor& dy) {
-    Tensor dx = origin.empty(dy.options());
-    kernels::avg_pool2d_backward(op.stream(dy), in_layout(dy, origin.channels_last).view(), g, dx.mutable_view());
-    return Grads{dx};
-  });
+  return op.record(y, inputs(input), saves(),
+                   [op, g = geometry, shape = x.shape(), layout = layout_of(x)](const Saved&, const Tensor& dy) {
+                     Tensor dx = empty_image(shape, dy.options(), layout);
+                     kernels::avg_pool2d_backward(op.stream(dy), in_layout(dy, layout).view(), g, dx.mutable_view());
+                     return Grads{dx};
+                   });
 }
 
 Tensor adaptive_avg_pool2d(const Tensor& input, const Pair& output_size) {
@@ -112,13 +89,14 @@ Tensor adaptive_avg_pool2d(const Tensor& input, const Pair& output_size) {
   op.require_shape_that(input.shape()[2] > 0 && input.shape()[3] > 0,
                         format("x has shape {}: no pixels", input.shape().text()));
   const Tensor x = dense(input);
-  Tensor y = empty_like_layout(x, {x.shape()[0], x.shape()[1], output_size[0], output_size[1]}, x.dtype());
+  Tensor y = empty_image({x.shape()[0], x.shape()[1], output_size[0], output_size[1]}, x.options(), layout_of(x));
   kernels::adaptive_avg_pool2d(op.stream(x), x.view(), y.mutable_view());
-  return op.record(y, inputs(input), saves(), [op, origin = Origin(x)](const Saved&, const Tensor& dy) {
-    Tensor dx = origin.empty(dy.options());
-    kernels::adaptive_avg_pool2d_backward(op.stream(dy), in_layout(dy, origin.channels_last).view(), dx.mutable_view());
-    return Grads{dx};
-  });
+  return op.record(
+      y, inputs(input), saves(), [op, shape = x.shape(), layout = layout_of(x)](const Saved&, const Tensor& dy) {
+        Tensor dx = empty_image(shape, dy.options(), layout);
+        kernels::adaptive_avg_pool2d_backward(op.stream(dy), in_layout(dy, layout).view(), dx.mutable_view());
+        return Grads{dx};
+      });
 }
 
 }  // namespace rstorch
