@@ -14,7 +14,10 @@ constexpr unsigned char kPattern = 0xff;
 
 }  // namespace
 
-GuardedAllocator::GuardedAllocator() : previous_(exchange_cpu_allocator(this)) {}
+GuardedAllocator::GuardedAllocator() {
+  current_stream(kCPU);  // a stream keeps the allocator that it found when it was made, so it must not find this one
+  previous_ = exchange_cpu_allocator(this);
+}
 GuardedAllocator::~GuardedAllocator() { exchange_cpu_allocator(previous_); }
 
 void* GuardedAllocator::allocate(size_t bytes) {
