@@ -23,13 +23,13 @@ struct LoadedModule {
 
 constexpr const char* kModuleFile = "rstorch_cuda.so";
 
-// What RSTORCH_CUDA_MODULE names; else beside the program, as installed, as built; else wherever the loader finds it.
+// What RSTORCH_CUDA_MODULE names; else beside the program, as installed, as built (from the program, from a test); else wherever the loader finds it.
 std::string module_path() {
   if (const char* path = std::getenv("RSTORCH_CUDA_MODULE")) return path;
   std::error_code failed;
   const auto program = std::filesystem::read_symlink("/proc/self/exe", failed);
   if (failed) return kModuleFile;
-  for (const char* folder : {".", "../lib/rstorch", "../../kernels/cuda"}) {
+  for (const char* folder : {".", "../lib/rstorch", "kernels/cuda", "../../kernels/cuda"}) {
     const auto candidate = program.parent_path() / folder / kModuleFile;
     if (std::filesystem::exists(candidate, failed)) return candidate.lexically_normal().string();
   }
