@@ -51,14 +51,15 @@ void append_once(const Report& from, Report& into) {
   }
 }
 
-// Two layers whose tensors have one key: a Residual's body lies on the level of what is around it.
-void check_names(const Module& model, const Value& layers, Report& report) {
-  std::set<std::string> seen;
+// Two layers with one key: the indices in a Residual's body are those of what is around it.
+void check_keys(const Module& model, const Value& layers, Report& report) {
+  std::set<std::string> keys, reported;
   for (const NamedTensor& named : model.state_dict()) {
-    if (seen.insert(named.name).second) continue;
-    report.error(Code::conflict, format("two layers have the key `{}`", named.name))
+    const std::string layer = named.name.substr(0, named.name.rfind('.'));
+    if (keys.insert(named.name).second || !reported.insert(layer).second) continue;
+    report.error(Code::conflict, format("two layers have the state_dict key `{}`", layer))
         .at(layers)
-        .help("give one of them another name: `- NAME: LAYER`");
+        .help("name the layers in a Residual: `- NAME: LAYER`");
   }
 }
 
@@ -162,13 +163,15 @@ BuiltModel build(const Value& model, const BuildOptions& options, Report& report
   const std::vector<LayerNode> layers = read_layers(config.layers, config.blocks, report);
   const std::vector<InitRule> rules = read_init_rules(config.init, report);
   const std::optional<Shape> sample = sample_shape(model, config, options, report);
-  if (!sample) return out;
+  const size_t errors = report.size();
+  check_names(layers, report);
+  if (!sample || !model.has("layers") || report.size() > errors) return out;
 
   const PlacementScope placement({kCPU, options.dtype});
-  ModelMaker maker(*sample, options.sample_dtype, report);
+  ModelMaker maker(*sample, is_floating(options.sample_dtype) ? options.dtype : options.sample_dtype, report);
   std::unique_ptr<Sequential> module = maker.make(layers);
   if (!module) return out;
-  check_names(*module, model.at("layers"), report);
+  check_keys(*module, model.at("layers"), report);
   if (!options.device.is_meta()) initialise(*module, options.seed);
   apply_init_rules(*module, rules, options, report);
   if (config.weights) {

@@ -55,13 +55,13 @@ struct ModelConfig {
 
 struct BuildOptions {
   // Axes of one sample as the data gives it. Unset: `model.input.shape` says it.
-  std::optional<Shape> sample_shape;
-  DType sample_dtype = DType::f32;
-  DType dtype = DType::f32;  // of parameters
-  Device device = kCPU;      // meta: shapes only, nothing is initialised or loaded
+  std::optional<Shape> sample_shape = {};
+  DType sample_dtype = DType::f32;  // a floating one stands for `dtype`, to which the trainer converts
+  DType dtype = DType::f32;         // of parameters
+  Device device = kCPU;             // meta: shapes only, nothing is initialised or loaded
   uint64_t seed = 0;
   // Reads the tensors of `weights.load`. May throw Error, which is reported at the key.
-  std::function<StateDict(const std::string& path)> load_weights;
+  std::function<StateDict(const std::string& path)> load_weights = {};
 };
 
 // One layer of the chain that has no layers of its own, in the order of the forward pass. Sizes are for one sample.

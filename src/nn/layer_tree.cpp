@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <set>
 
 #include "config/fields.h"
 #include "config/suggest.h"
@@ -217,7 +218,26 @@ class Reader {
   bool over_limit_ = false;
 };
 
+void check_level(const std::vector<LayerNode>& layers, std::set<std::string>& taken, Report& report) {
+  for (const LayerNode& node : layers) {
+    if (!node.name.empty() && !taken.insert(node.name).second) {
+      report.error(Code::conflict, format("the name `{}` is taken", node.name))
+          .key(node.where)
+          .help("names make state_dict keys, so each is given once per level");
+    }
+    const bool same_level = node.kind == LayerNode::Kind::residual && node.name.empty();
+    std::set<std::string> own;
+    check_level(node.layers, same_level ? taken : own, report);
+    check_names(node.shortcut_layers, report);
+  }
+}
+
 }  // namespace
+
+void check_names(const std::vector<LayerNode>& layers, Report& report) {
+  std::set<std::string> taken;
+  check_level(layers, taken, report);
+}
 
 std::vector<std::string_view> layer_names() {
   std::vector<std::string_view> out = layers().names();

@@ -29,6 +29,10 @@ struct LayerNode {
 std::vector<LayerNode> read_layers(const config::Value& layers, const std::map<std::string, config::Value>& blocks,
                                    config::Report& report);
 
+// Names that are given twice where they make one state_dict key: on one level, to which the body of an unnamed Residual
+// belongs. Clashes of indices show later, when it is known which layers have tensors.
+void check_names(const std::vector<LayerNode>& layers, config::Report& report);
+
 // Every kind that may stand in a list of layers: the registered ones, Residual and Sequential.
 std::vector<std::string_view> layer_names();
 

@@ -12,7 +12,7 @@ namespace rstorch::optim {
 // What a schedule must know of the run to turn epochs, and "the whole run", into steps.
 struct RunLength {
   int64_t steps_per_epoch = 1;
-  std::optional<int64_t> total_steps;  // unset: the run ends by time alone
+  std::optional<int64_t> total_steps = {};  // unset: the run ends by time alone
 };
 
 class Schedule {

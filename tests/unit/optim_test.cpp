@@ -1,0 +1,498 @@
+// Optimizers, schedules, clipping and the parameter arena against PyTorch, and against each other.
+#include <doctest/doctest.h>
+
+#include "autograd/grad_mode.h"
+#include "autograd/meta.h"
+#include "config/load.h"
+#include "fixture.h"
+#include "nn/cross_entropy_loss.h"
+#include "nn/layers.h"
+#include "nn/mse_loss.h"
+#include "nn/placement.h"
+#include "nn/sequential.h"
+#include "ops/ops.h"
+#include "optim/adam.h"
+#include "optim/clip.h"
+#include "optim/optimizers.h"
+#include "optim/parameter_arena.h"
+#include "optim/schedule.h"
+#include "optim/sgd.h"
+#include "tensor/arithmetic.h"
+#include "tensor/generator.h"
+
+using namespace rstorch;
+using namespace rstorch::testing;
+
+namespace {
+
+config::Value yaml(const std::string& text, config::Report& report) { return config::parse(text, "c.yaml", report); }
+
+optim::OptimizerSpec read_spec(const std::string& text) {
+  config::Report report;
+  auto spec = optim::OptimizerSpec::read(yaml(text, report), report);
+  REQUIRE_MESSAGE(report.ok(), report.render());
+  return spec;
+}
+
+std::string spec_error(const std::string& text, const std::vector<nn::NamedTensor>& parameters = {}) {
+  config::Report report;
+  const auto spec = optim::OptimizerSpec::read(yaml(text, report), report);
+  if (spec) spec.assign(parameters, report);
+  CHECK(report.size() == 1);
+  return report.render();
+}
+
+Tensor leaf(Tensor x) {
+  x.set_requires_grad(true);
+  return x;
+}
+
+// Trajectories may differ by rounding only.
+double trajectory_tolerance(DType dtype) { return dtype == DType::f64 ? 1e-12 : 1e-6; }
+
+double state_of(const std::vector<nn::NamedTensor>& state, const std::string& name, const Tensor& wanted) {
+  for (const nn::NamedTensor& named : state) {
+    if (named.name == name) return difference(named.tensor, wanted);
+  }
+  return INFINITY;
+}
+
+nn::Sequential make_mlp() { return nn::Sequential(nn::Linear(6, 5), nn::ReLU(), nn::Linear(5, 3)); }
+
+}  // namespace
+
+TEST_CASE("optimizer trajectories and state equal PyTorch's, made from YAML") {
+  const Fixture fixture("optim");
+  for (const std::string& name : fixture.cases()) {
+    CAPTURE(name);
+    const std::vector<nn::NamedTensor> parameters = {{"0", leaf(fixture.tensor(name + "/start0"))},
+                                                     {"1", leaf(fixture.tensor(name + "/start1"))}};
+    const DType dtype = parameters[0].tensor.dtype();
+    const auto optimizer =
+        read_spec(fixture.settings(name).dump()).make({{parameters[0].tensor, parameters[1].tensor}});
+    const std::vector<double> lr = fixture.tensor(name + "/lr").to_vector<double>();
+    for (size_t step = 0; step < lr.size(); ++step) {
+      optimizer->set_lr(lr[step]);
+      for (const auto& [index, parameter] : parameters) {
+        Tensor(parameter).set_grad(fixture.tensor(name + "/grads" + index)[int64_t(step)].clone());
+      }
+      optimizer->step();
+      for (const auto& [index, parameter] : parameters) {
+        const Tensor wanted = fixture.tensor(name + "/values" + index)[int64_t(step)];
+        CHECK(difference(parameter, wanted) < trajectory_tolerance(dtype));
+      }
+    }
+    const auto state = optim::named_state(*optimizer, parameters);
+    for (const std::string key : {"momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"}) {
+      for (const std::string index : {"0", "1"}) {
+        if (!fixture.has(name + "/" + key + index)) continue;
+        CHECK(state_of(state, index + "/" + key, fixture.tensor(name + "/" + key + index)) <
+              trajectory_tolerance(dtype));
+      }
+    }
+  }
+}
+
+TEST_CASE("whole training runs equal PyTorch's") {
+  const Fixture fixture("training");
+  const nn::PlacementScope placement({kCPU, DType::f64});
+  const auto run = [&](const std::string& name, nn::Sequential model, const nn::Loss& loss) {
+    CAPTURE(name);
+    nn::StateDict start = model.state_dict();
+    for (nn::NamedTensor& named : start) named.tensor = fixture.tensor(name + "/start/" + named.name);
+    model.load_state_dict(start);
+    const auto optimizer = read_spec(fixture.settings(name)["optimizer"].dump()).make({model.parameters()});
+    const Tensor x = fixture.tensor(name + "/x"), target = fixture.tensor(name + "/target");
+    const std::vector<double> losses = fixture.tensor(name + "/losses").to_vector<double>();
+    for (size_t step = 0; step < losses.size(); ++step) {
+      optimizer->zero_grad();
+      const Tensor value = loss(model(x[int64_t(step)]), target[int64_t(step)]);
+      CHECK(value.item() == doctest::Approx(losses[step]).epsilon(1e-10));
+      value.backward();
+      optimizer->step();
+    }
+    for (const nn::NamedTensor& named : model.state_dict()) {
+      CAPTURE(named.name);
+      CHECK(difference(named.tensor, fixture.tensor(name + "/end/" + named.name)) < 1e-9);
+    }
+    model.eval();
+    CHECK(difference(model(x[0]), fixture.tensor(name + "/y_eval")) < 1e-9);
+  };
+  run("regression", nn::Sequential(nn::Linear(1, 1)), nn::MSELoss());
+  run("mlp", nn::Sequential(nn::Linear(8, 16), nn::ReLU(), nn::Linear(16, 4)), nn::CrossEntropyLoss());
+  run("cnn",
+      nn::Sequential(nn::Conv2d({.in_channels = 1, .out_channels = 3, .kernel_size = 3, .padding = 1, .bias = false}),
+                     nn::BatchNorm2d(3), nn::ReLU(), nn::MaxPool2d(2), nn::Flatten(), nn::Linear(27, 4)),
+      nn::CrossEntropyLoss());
+}
+
+TEST_CASE("a parameter without a gradient is skipped, and its step count stands still") {
+  const Tensor a = leaf(Tensor::ones({2})), b = leaf(Tensor::ones({2}));
+  optim::AdamW adam({a, b}, {.lr = 0.1, .weight_decay = 0.5});
+  Tensor(a).set_grad(Tensor::ones({2}));
+  adam.step();
+  CHECK(a.to_vector<double>()[0] < 1);
+  CHECK(b.to_vector<double>() == std::vector<double>{1, 1});
+  CHECK(adam.groups()[0].slots[0].steps == 1);
+  CHECK(adam.groups()[0].slots[1].steps == 0);
+  adam.zero_grad();
+  CHECK_FALSE(a.grad().defined());
+}
+
+TEST_CASE("maximize climbs, and grad_scale multiplies gradients") {
+  const Tensor a = leaf(Tensor::zeros({1})), b = leaf(Tensor::zeros({1}));
+  optim::SGD up({a}, {.lr = 0.5, .maximize = true}), scaled({b}, {.lr = 0.5});
+  Tensor(a).set_grad(Tensor::ones({1}));
+  Tensor(b).set_grad(Tensor::ones({1}));
+  up.step();
+  CHECK(a.item() == 0.5);
+  scaled.set_grad_scale(0.25);
+  scaled.step();
+  CHECK(b.item() == -0.125);
+}
+
+TEST_CASE("a backward pass through weights that a step has changed is refused") {
+  nn::Linear layer(2, 2);
+  optim::SGD sgd(layer.parameters(), {.lr = 0.1});
+  Tensor x = leaf(Tensor::ones({1, 2}));
+  const Tensor y = layer(x).sum();
+  y.backward({}, true);
+  sgd.step();
+  CHECK_THROWS_AS(y.backward(), AutogradError);
+}
+
+TEST_CASE("optimizers refuse what they cannot update") {
+  CHECK_THROWS_AS(optim::SGD({Tensor::ones({2})}, {.lr = 0.1}), ArgumentError);
+  const Tensor a = leaf(Tensor::ones({2}));
+  CHECK_THROWS_AS(optim::SGD({a, a}, {.lr = 0.1}), ArgumentError);
+  CHECK_THROWS_AS(optim::SGD({a}, {.lr = 0.1, .nesterov = true}), ArgumentError);
+}
+
+// --- Groups
+// --------------------------------------------------------------------------------------------------------------
+
+TEST_CASE("groups: first match wins, settings are laid over the optimizer's, rates keep their ratio") {
+  for (const char* text :
+       {"{type: SGD, lr: 0.4, momentum: 0.9, weight_decay: 0.1, groups: [{match: \".*bias\", weight_decay: 0}, "
+        "{match: \"2.*\", lr: 0.04}]}",
+        "{SGD: {lr: 0.4, momentum: 0.9, weight_decay: 0.1, groups: [{match: \".*bias\", weight_decay: 0}, "
+        "{match: \"2.*\", lr: 0.04}]}}"}) {
+    const auto spec = read_spec(text);
+    const nn::Sequential model = make_mlp();
+    config::Report report;
+    const auto groups = spec.assign(model.named_parameters(), report);
+    REQUIRE(report.ok());
+    REQUIRE(groups.size() == 3);
+    CHECK(groups[0].size() == 1);
+    CHECK(groups[0][0].name == "0.weight");
+    CHECK(groups[1].size() == 2);
+    CHECK(groups[2][0].name == "2.weight");
+    std::vector<std::vector<Tensor>> tensors(3);
+    for (size_t i = 0; i < 3; ++i) {
+      for (const auto& named : groups[i]) tensors[i].push_back(named.tensor);
+    }
+    const auto optimizer = spec.make(tensors);
+    CHECK(optimizer->groups()[0].settings.weight_decay == 0.1);
+    CHECK(optimizer->groups()[1].settings.weight_decay == 0);
+    CHECK(optimizer->groups()[1].settings.momentum == 0.9);
+    optimizer->set_lr(0.2);
+    CHECK(optimizer->lr_of(optimizer->groups()[1]) == 0.2);
+    CHECK(optimizer->lr_of(optimizer->groups()[2]) == doctest::Approx(0.02));
+    CHECK(spec.lr() == 0.4);
+    CHECK(spec.resolved().at("SGD").at("groups").size() == 2);
+    CHECK(spec.resolved().at("SGD").at("nesterov") == config::Value(false));
+  }
+}
+
+TEST_CASE("errors of the optimizer section") {
+  const nn::Sequential model = make_mlp();
+  const auto has = [](const std::string& text, const char* part) { return text.find(part) != std::string::npos; };
+  CHECK(has(spec_error("{type: SGD, lr: 0.1, groups: [{match: \"conv.*\", lr: 1}]}", model.named_parameters()),
+            "matches no parameter"));
+  CHECK(has(spec_error("{type: SGD, lr: 0.1, groups: [{match: \".*\", weigth_decay: 1}]}"),
+            "did you mean `weight_decay`?"));
+  CHECK(has(spec_error("{type: SGD, lr: 0.1, groups: [{weight_decay: 1}]}"), "needs the key `match`"));
+  CHECK(has(spec_error("{type: SGD, lr: 0.1, groups: 3}"), "wants a list"));
+  CHECK(has(spec_error("{type: SGD, lr: 0.1, groups: [{match: \"[\"}]}"), "not a regular expression"));
+  CHECK(has(spec_error("{type: SGD, lr: -1}"), "out of range") == false);
+  CHECK(has(spec_error("{type: SGD, lr: 0.1, nesterov: true}"), "momentum"));
+  CHECK(has(spec_error("{type: AdamV}"), "did you mean `Adam"));
+}
+
+// --- Arena
+// ---------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+struct Run {
+  nn::Sequential model;
+  std::unique_ptr<optim::ParameterArena> arena;
+  std::unique_ptr<optim::Optimizer> optimizer;
+};
+
+Run make_run(const std::string& text, const nn::StateDict& start, bool with_arena) {
+  const auto spec = read_spec(text);
+  config::Report report;
+  Run run{make_mlp(), nullptr, nullptr};
+  run.model.load_state_dict(start);
+  const optim::ParameterGroups groups = spec.assign(run.model.named_parameters(), report);
+  std::vector<std::vector<Tensor>> tensors(groups.size());
+  for (size_t i = 0; i < groups.size(); ++i) {
+    for (const auto& named : groups[i]) tensors[i].push_back(named.tensor);
+  }
+  if (with_arena) {
+    run.arena = std::make_unique<optim::ParameterArena>(groups);
+    tensors = run.arena->flat_groups();
+  }
+  run.optimizer = spec.make(tensors);
+  return run;
+}
+
+void train(Run& run, int first, int last) {
+  const nn::CrossEntropyLoss loss;
+  for (int step = first; step < last; ++step) {
+    manual_seed(uint64_t(step));
+    const Tensor x = Tensor::randn({8, 6});
+    const Tensor target = Tensor::randint(0, 3, {8});
+    run.arena ? run.arena->zero_grad() : run.optimizer->zero_grad();
+    for (int micro = 0; micro < 2; ++micro) {  // the second adds to the first
+      loss(run.model(x.slice(0, 4 * micro, 4 * micro + 4)), target.slice(0, 4 * micro, 4 * micro + 4)).backward();
+    }
+    if (run.arena) run.arena->collect_gradients();
+    run.optimizer->set_lr(0.1 / (1 + step));
+    run.optimizer->step();
+  }
+}
+
+std::vector<nn::NamedTensor> state_of(Run& run) {
+  return run.arena ? optim::named_state(*run.optimizer, *run.arena)
+                   : optim::named_state(*run.optimizer, run.model.named_parameters());
+}
+
+void load_state(Run& run, const std::vector<nn::NamedTensor>& state) {
+  if (run.arena)
+    optim::load_named_state(*run.optimizer, *run.arena, state);
+  else
+    optim::load_named_state(*run.optimizer, run.model.named_parameters(), state);
+}
+
+nn::StateDict copy_of(const nn::StateDict& dict) {
+  nn::StateDict out = dict;
+  for (nn::NamedTensor& named : out) named.tensor = copy_new(named.tensor);
+  return out;
+}
+
+void check_equal(const std::vector<nn::NamedTensor>& a, const std::vector<nn::NamedTensor>& b) {
+  REQUIRE(a.size() == b.size());
+  for (const nn::NamedTensor& left : a) {
+    CAPTURE(left.name);
+    const auto right = std::find_if(b.begin(), b.end(), [&](const nn::NamedTensor& x) { return x.name == left.name; });
+    REQUIRE(right != b.end());
+    CHECK(bit_equal(copy_new(left.tensor), copy_new(right->tensor)));
+  }
+}
+
+constexpr const char* kOptimizers[] = {
+    "{type: SGD, lr: 0.1, momentum: 0.9, nesterov: true, weight_decay: 0.01}",
+    "{type: Adam, lr: 0.1, amsgrad: true, weight_decay: 0.01}",
+    "{type: AdamW, lr: 0.1, groups: [{match: \".*bias\", weight_decay: 0, lr: 0.2}]}",
+};
+
+}  // namespace
+
+TEST_CASE("the arena changes no bit: parameters, state, and checkpoints across layouts") {
+  const nn::StateDict start = copy_of(make_mlp().state_dict());
+  for (const char* text : kOptimizers) {
+    CAPTURE(text);
+    Run plain = make_run(text, start, false), flat = make_run(text, start, true);
+    train(plain, 0, 5);
+    train(flat, 0, 5);
+    check_equal(flat.model.state_dict(), plain.model.state_dict());
+    check_equal(state_of(flat), state_of(plain));
+
+    // What either saved, the other continues from.
+    Run from_plain = make_run(text, copy_of(plain.model.state_dict()), true);
+    load_state(from_plain, state_of(plain));
+    Run from_flat = make_run(text, copy_of(flat.model.state_dict()), false);
+    load_state(from_flat, state_of(flat));
+    train(plain, 5, 9);
+    train(from_plain, 5, 9);
+    train(from_flat, 5, 9);
+    check_equal(from_plain.model.state_dict(), plain.model.state_dict());
+    check_equal(from_flat.model.state_dict(), plain.model.state_dict());
+    check_equal(state_of(from_plain), state_of(from_flat));
+  }
+}
+
+TEST_CASE("arena layout: aligned slots, gradients in place, gaps zero") {
+  nn::Sequential model = make_mlp();
+  optim::ParameterArena arena({model.named_parameters()});
+  REQUIRE(arena.blocks().size() == 1);
+  const auto& block = arena.blocks()[0];
+  CHECK(arena.numel() == model.parameter_count());
+  for (const auto& slot : block.slots) {
+    CHECK(slot.offset % 16 == 0);
+    CHECK(reinterpret_cast<uintptr_t>(slot.parameter.raw_data()) % 64 == 0);
+    CHECK(slot.parameter.data<float>() == block.parameters.data<float>() + slot.offset);
+  }
+  model(Tensor::ones({2, 6})).sum().backward();
+  arena.collect_gradients();
+  double sum = 0, flat = 0;
+  for (const auto& slot : block.slots) {
+    CHECK(slot.parameter.grad().data<float>() == block.gradients.data<float>() + slot.offset);
+    sum += slot.parameter.grad().to(DType::f64).abs().sum().item();
+  }
+  flat = block.gradients.to(DType::f64).abs().sum().item();
+  CHECK(flat == doctest::Approx(sum));
+  CHECK(block.parameters.grad().is_same(block.gradients));
+}
+
+TEST_CASE("arena: a parameter that got no gradient counts as zero, stale numbers are never used") {
+  nn::Linear used(2, 2), unused(2, 2);
+  optim::ParameterArena arena({{{"used", used.weight}, {"unused", unused.weight}}});
+  unused(Tensor::ones({1, 2})).sum().backward();
+  arena.zero_grad();
+  used(Tensor::ones({1, 2})).sum().backward();
+  arena.collect_gradients();
+  CHECK(unused.weight.grad().to_vector<double>() == std::vector<double>(4, 0));
+  CHECK(used.weight.grad().to_vector<double>() == std::vector<double>(4, 1));
+}
+
+TEST_CASE("arena: one block per group and dtype") {
+  const Tensor a = leaf(Tensor::ones({3})), b = leaf(Tensor::ones({5}, {.dtype = DType::f64})),
+               c = leaf(Tensor::ones({2}));
+  const optim::ParameterArena arena({{{"a", a}, {"b", b}}, {{"c", c}}});
+  REQUIRE(arena.blocks().size() == 3);
+  CHECK(arena.flat_groups().size() == 2);
+  CHECK(arena.flat_groups()[0].size() == 2);
+  CHECK(b.to_vector<double>() == std::vector<double>(5, 1));
+}
+
+TEST_CASE("optimizer state of other parameters is refused, every key named") {
+  const nn::StateDict start = copy_of(make_mlp().state_dict());
+  Run run = make_run(kOptimizers[0], start, true);
+  auto state = state_of(run);
+  state[0].name = "0.wieght/momentum_buffer";
+  try {
+    load_state(run, state);
+    FAIL("loaded a wrong state");
+  } catch (const CheckpointError& error) {
+    CHECK(std::string(error.what()).find("missing: 0.weight/momentum_buffer") != std::string::npos);
+    CHECK(std::string(error.what()).find("unexpected: 0.wieght/momentum_buffer") != std::string::npos);
+  }
+}
+
+// --- Schedules
+// ------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+std::unique_ptr<optim::Schedule> make_schedule(const std::string& text, double lr, const optim::RunLength& run) {
+  config::Report report;
+  auto schedule = optim::schedules().make(yaml(text, report), report, lr, run);
+  REQUIRE_MESSAGE(report.ok(), report.render());
+  return schedule;
+}
+
+// A fixture's schedule as a config says it; empty for kinds that we spell otherwise.
+std::string schedule_text(const Json& s) {
+  const std::string type = s["type"];
+  if (type == "StepLR")
+    return format("{{step: {{step_size: {} steps, gamma: {}}}}}", s["step_size"].dump(), s["gamma"].dump());
+  if (type == "ExponentialLR") return format("{{step: {{step_size: 1 step, gamma: {}}}}}", s["gamma"].dump());
+  if (type == "MultiStepLR") {
+    std::string milestones;
+    for (const Json& at : s["milestones"]) milestones += (milestones.empty() ? "" : ", ") + at.dump() + " steps";
+    return format("{{multistep: {{milestones: [{}], gamma: {}}}}}", milestones, s["gamma"].dump());
+  }
+  if (type == "CosineAnnealingLR") {
+    return format("{{cosine: {{T_max: {} steps, min_lr: {}}}}}", s["T_max"].dump(), s["eta_min"].dump());
+  }
+  if (s["total_iters"].get<int>() != s["warmup"].get<int>() - 1)
+    return "";  // reaches the rate one step later than ours
+  return format("{{cosine: {{warmup: {} steps, min_lr: {}}}}}", s["warmup"].dump(), s["eta_min"].dump());
+}
+
+}  // namespace
+
+TEST_CASE("schedules equal PyTorch's") {
+  const Fixture fixture("schedule");
+  int compared = 0;
+  for (const std::string& name : fixture.cases()) {
+    CAPTURE(name);
+    const Json settings = fixture.settings(name);
+    const std::string text = schedule_text(settings);
+    if (text.empty()) continue;
+    optim::RunLength run;
+    if (settings.contains("total")) run.total_steps = settings["total"].get<int64_t>();
+    const auto schedule = make_schedule(text, settings["lr"], run);
+    const std::vector<double> wanted = fixture.tensor(name + "/lr").to_vector<double>();
+    for (size_t step = 0; step < wanted.size(); ++step) {
+      CHECK(std::abs(schedule->lr(int64_t(step)) - wanted[step]) < 1e-12);
+    }
+    ++compared;
+  }
+  CHECK(compared == 10);
+}
+
+TEST_CASE("schedules: epochs, ends and warm-up") {
+  const optim::RunLength run{.steps_per_epoch = 10, .total_steps = 100};
+  CHECK(make_schedule("constant", 0.1, run)->lr(99) == 0.1);
+  CHECK(make_schedule("{constant: {warmup: 4 steps}}", 0.1, run)->lr(0) == doctest::Approx(0.025));
+  const auto step = make_schedule("{type: step, step_size: 3 epochs, gamma: 0.5}", 0.8, run);
+  CHECK(step->lr(29) == 0.8);
+  CHECK(step->lr(30) == 0.4);
+  const auto linear = make_schedule("{type: linear, warmup: 2 epochs, min_lr: 0.1}", 0.5, run);
+  CHECK(linear->lr(19) == 0.5);
+  CHECK(linear->lr(20) == 0.5);
+  CHECK(linear->lr(60) == doctest::Approx(0.3));
+  CHECK(linear->lr(100) == doctest::Approx(0.1));
+  CHECK(linear->lr(500) == linear->lr(100));
+  CHECK(make_schedule("{type: cosine, T_max: 5}", 1, run)->lr(50) ==
+        doctest::Approx(0).epsilon(1e-12));  // a bare number: epochs
+  CHECK_THROWS_AS(make_schedule("cosine", 0.1, {.steps_per_epoch = 10, .total_steps = {}}), ArgumentError);
+  CHECK_THROWS_AS(make_schedule("{cosine: {warmup: 100 steps}}", 0.1, run), ArgumentError);
+  config::Report report;
+  optim::schedules().read(yaml("{step: {step_size: 2 h}}", report), report);
+  CHECK(report.size() == 1);
+}
+
+// --- Clipping
+// ---------------------------------------------------------------------------------------------------------------
+
+TEST_CASE("gradient clipping equals PyTorch's") {
+  const Fixture fixture("clip");
+  for (const std::string& name : fixture.cases()) {
+    CAPTURE(name);
+    const Json settings = fixture.settings(name);
+    std::vector<Tensor> parameters;
+    for (const char* index : {"0", "1", "2"}) {
+      const Tensor grad = fixture.tensor(name + "/grad" + index);
+      Tensor parameter = leaf(zeros_like(grad));
+      parameter.set_grad(grad);
+      parameters.push_back(parameter);
+    }
+    parameters.push_back(leaf(Tensor::zeros({3})));  // without a gradient
+    const Tensor norm = nn::utils::clip_grad_norm_(parameters, settings["max_norm"],
+                                                   std::stod(settings["norm_type"].get<std::string>()));
+    const double tol = tolerance(parameters[0]);
+    CHECK(norm.item() == doctest::Approx(fixture.tensor(name + "/norm").item()).epsilon(tol));
+    for (const size_t i : {size_t(0), size_t(1), size_t(2)}) {
+      CHECK(difference(parameters[i].grad(), fixture.tensor(name + "/clipped" + std::to_string(i))) < tol);
+    }
+  }
+}
+
+TEST_CASE("clipping leaves gradients alone whose norm is not finite; values are cut; all_finite sees") {
+  const Tensor bad = Tensor::from<float>({1.f, INFINITY}), good = Tensor::from<float>({3.f, -4.f});
+  CHECK(optim::all_finite({good, good}).item<bool>());
+  CHECK_FALSE(optim::all_finite({good, bad}).item<bool>());
+  for (const double norm_type : {2.0, 1.0}) {
+    optim::clip_norm({good, bad}, 1, norm_type);
+    CHECK(good.to_vector<double>() == std::vector<double>{3, -4});
+  }
+  CHECK(optim::clip_norm({good}, 100).item() == 5);
+  optim::clip_value({good}, 2);
+  CHECK(good.to_vector<double>() == std::vector<double>{2, -2});
+  CHECK_THROWS_AS(optim::clip_norm({good}, 0), ArgumentError);
+}
