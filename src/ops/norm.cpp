@@ -46,12 +46,15 @@ Tensor batch_norm(const Tensor& input, const Tensor& weight, const Tensor& bias,
                shift = bias.defined() ? contiguous(bias) : bias;
   Stream& stream = op.stream(x);
   Tensor y = empty_with_layout_of(x);
-  Tensor mean = running_mean, invstd = Tensor::empty({channels}, x.options());
+  Tensor mean = running_mean.defined() ? contiguous(running_mean) : running_mean,
+         invstd = Tensor::empty({channels}, x.options());
   if (x.numel() == 0)
     return op.record(y, inputs(input), saves(), [](const Saved&, const Tensor& dy) { return Grads{dy}; });
   if (from_batch) {
     mean = Tensor::empty({channels}, x.options());
     const bool update = options.training && running_mean.defined();
+    op.require(!update || (running_mean.is_contiguous() && running_var.is_contiguous()),
+               "running_mean and running_var are written in place and must be contiguous");
     kernels::batch_norm_statistics(stream, x.view(), options.eps, options.momentum, mean.mutable_view(),
                                    invstd.mutable_view(), update ? running_mean.mutable_view() : View(),
                                    update ? running_var.mutable_view() : View());
@@ -60,7 +63,7 @@ Tensor batch_norm(const Tensor& input, const Tensor& weight, const Tensor& bias,
       running_var.impl()->storage->bump_version();
     }
   } else {
-    kernels::batch_norm_invstd(stream, running_var.view(), options.eps, invstd.mutable_view());
+    kernels::batch_norm_invstd(stream, contiguous(running_var).view(), options.eps, invstd.mutable_view());
   }
   kernels::batch_norm(stream, x.view(), mean.view(), invstd.view(), scale.view(), shift.view(), y.mutable_view());
 
