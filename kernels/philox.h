@@ -15,6 +15,20 @@ struct PhiloxBlock {
   uint32_t words[4];
 };
 
+// The cipher itself: counter (a, b, c, d), low word first, under the key (k0, k1).
+RST_HD PhiloxBlock philox4x32(uint32_t a, uint32_t b, uint32_t c, uint32_t d, uint32_t k0, uint32_t k1) {
+  for (int round = 0; round < 10; ++round) {
+    const uint64_t p = uint64_t(0xD2511F53u) * a, q = uint64_t(0xCD9E8D57u) * c;
+    a = uint32_t(q >> 32) ^ b ^ k0;
+    b = uint32_t(q);
+    c = uint32_t(p >> 32) ^ d ^ k1;
+    d = uint32_t(p);
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+  return {{a, b, c, d}};
+}
+
 class Philox {
  public:
   RST_HD explicit Philox(const RandomKey& key)
@@ -22,18 +36,8 @@ class Philox {
         step_(key.step + (key.device_step ? *key.device_step : 0)) {}
 
   RST_HD PhiloxBlock block(uint64_t index) const {
-    uint32_t a = uint32_t(index), b = uint32_t(index >> 32), c = uint32_t(step_), d = uint32_t(step_ >> 32);
-    uint32_t k0 = uint32_t(key_), k1 = uint32_t(key_ >> 32);
-    for (int round = 0; round < 10; ++round) {
-      const uint64_t p = uint64_t(0xD2511F53u) * a, q = uint64_t(0xCD9E8D57u) * c;
-      a = uint32_t(q >> 32) ^ b ^ k0;
-      b = uint32_t(q);
-      c = uint32_t(p >> 32) ^ d ^ k1;
-      d = uint32_t(p);
-      k0 += 0x9E3779B9u;
-      k1 += 0xBB67AE85u;
-    }
-    return {{a, b, c, d}};
+    return philox4x32(uint32_t(index), uint32_t(index >> 32), uint32_t(step_), uint32_t(step_ >> 32), uint32_t(key_),
+                      uint32_t(key_ >> 32));
   }
 
  private:

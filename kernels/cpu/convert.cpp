@@ -8,12 +8,17 @@
 namespace rstorch::kernels {
 namespace {
 
-template <class From, class To>
+// bool is read as the byte that it is: a loop over bool does not vectorise.
+template <class T>
+using Readable = std::conditional_t<std::is_same_v<T, bool>, uint8_t, T>;
+
+template <class Stored, class To>
 void run(const void* src, int64_t src_stride, void* dst, int64_t dst_stride, int64_t n) {
+  using From = Readable<Stored>;
   const From* const x = static_cast<const From*>(src);
   To* const y = static_cast<To*>(dst);
   if (src_stride == 1 && dst_stride == 1) {
-    if constexpr (std::is_same_v<From, To>) {
+    if constexpr (std::is_same_v<Stored, To>) {
       std::memcpy(y, x, size_t(n) * sizeof(To));
     } else {
       vectorised([=] {
