@@ -55,8 +55,7 @@ Strides contiguous_strides(const Shape& shape) {
 bool is_contiguous(const Shape& shape, const Strides& strides) {
   int64_t step = 1;
   for (int i = shape.dims() - 1; i >= 0; --i) {
-    if (shape[i] == 0) return true;
-    if (shape[i] != 1 && strides[i] != step) return false;
+    if (shape[i] != 1 && strides[i] != step) return shape.numel() == 0;
     step *= shape[i];
   }
   return true;
