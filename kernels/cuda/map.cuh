@@ -48,7 +48,6 @@ __global__ void map_linear(F f, uint32_t count, Y* y, Source<X>... x) {
   if (first + V <= count) {
     const auto apply = [&](const auto&... packs) {
       Pack<Y, V> out;
-#pragma unroll
       for (int j = 0; j < V; ++j) out.values[j] = convert<Y>(f(convert<Compute<X>>(packs.values[j])...));
       *reinterpret_cast<Pack<Y, V>*>(y + first) = out;
     };

@@ -15,7 +15,6 @@ __global__ void generate(RandomKey key, Make make, int64_t count, T* y) {
   const uint64_t block = key.first / N + uint64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   V values[N];
   make(Philox(key).block(block), values);
-#pragma unroll
   for (int j = 0; j < N; ++j) {
     const int64_t i = int64_t(block * N + uint64_t(j) - key.first);
     if (i >= 0 && i < count) y[i] = convert<T>(values[j]);

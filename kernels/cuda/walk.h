@@ -71,13 +71,27 @@ struct Walk {
   template <class F>
   void for_each_small(F f) const {
     if (small()) return f(*this);
-    const size_t longest = size_t(std::max_element(sizes.begin(), sizes.begin() + dims) - sizes.begin());
+    const size_t cut = farthest();
     Walk low = *this, high = *this;
-    low.sizes[longest] = sizes[longest] / 2;
-    high.sizes[longest] = sizes[longest] - low.sizes[longest];
-    for (size_t k = 0; k < N; ++k) high.start[k] += low.sizes[longest] * strides[k][longest];
+    low.sizes[cut] = sizes[cut] / 2;
+    high.sizes[cut] = sizes[cut] - low.sizes[cut];
+    for (size_t k = 0; k < N; ++k) high.start[k] += low.sizes[cut] * strides[k][cut];
     low.for_each_small(f);
     high.for_each_small(f);
+  }
+
+ private:
+  // The dimension along which an operand reaches farthest.
+  size_t farthest() const {
+    size_t out = 0;
+    int64_t most = 0;
+    for (size_t i = 0; i < size_t(dims); ++i) {
+      for (const auto& s : strides) {
+        const int64_t reach = (sizes[i] - 1) * std::max<int64_t>(s[i], 1);
+        if (reach > most) most = reach, out = i;
+      }
+    }
+    return out;
   }
 };
 
