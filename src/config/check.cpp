@@ -15,6 +15,7 @@ std::string bound(double x) {
 std::string range_text(const Check& check) {
   const bool has_low = std::isfinite(check.low);
   const bool has_high = std::isfinite(check.high);
+  if (check.low == check.high) return bound(check.low);
   if (has_low && has_high && !check.low_open && !check.high_open) return bound(check.low) + " to " + bound(check.high);
   const std::string low = has_low ? (check.low_open ? "> " : ">= ") + bound(check.low) : "";
   const std::string high = has_high ? (check.high_open ? "< " : "<= ") + bound(check.high) : "";

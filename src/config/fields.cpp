@@ -153,7 +153,13 @@ std::vector<std::string> report_unknown_keys(const Value& map, std::span<const s
   for (const Value& item : map.items()) {
     if (std::find(known.begin(), known.end(), item.key()) != known.end() || item.key().empty()) continue;
     if (++count > max_unknown_keys) break;
-    const Suggestion suggestion = suggest_key(item.key(), known);
+    Suggestion suggestion = suggest_key(item.key(), known);
+    const size_t colon = item.key().find(':');
+    const std::string before = item.key().substr(0, colon);
+    if (colon != std::string::npos && std::find(known.begin(), known.end(), before) != known.end()) {
+      const std::string fix = format("write `{}: {}`", before, item.key().substr(colon + 1));
+      suggestion = {before, "a space is missing behind the colon", fix};
+    }
     const std::string place = map.path().empty() ? "" : format(" in `{}`", map.path());
     Diagnostic& d = report.error(Code::unknown_key, format("unknown key `{}`{}", item.key(), place));
     d.key(item).label(suggestion.label).help(known.empty() ? "it takes no keys" : suggestion.help);
@@ -163,6 +169,11 @@ std::vector<std::string> report_unknown_keys(const Value& map, std::span<const s
     suggested.push_back(suggestion.name);
   }
   return suggested;
+}
+
+// "lr (number): Step size."
+std::string help_of(const Fields::Field& field) {
+  return format("{} ({}): {}", field.name, field.codec->type().text(), field.help);
 }
 
 // One error for all of a map.
@@ -178,7 +189,7 @@ void report_missing(const Value& map, const std::vector<const Fields::Field*>& m
   d.key(map);
   std::string help;
   for (const Fields::Field* field : missing) {
-    help += format("{}{} ({}): {}", help.empty() ? "" : "\n", field->name, field->codec->type().text(), field->help);
+    help += (help.empty() ? "" : "\n") + help_of(*field);
   }
   d.help(help);
 }
@@ -207,13 +218,20 @@ bool Fields::read(const Value& map, Report& report, const ReadOptions& options) 
     }
     broken = broken || value->is_broken();
     Context context{report, field.checks, fresh};
+    if (field.required() && value->is_null() && field.codec->type().kind == Type::Kind::any) {
+      report.error(Code::missing_key, format("{} has no value", subject(*value))).at(*value).help(help_of(field));
+      field.codec->read(Value::broken(value->span()), field.address, context);
+      continue;
+    }
     const size_t errors = report.size();
     const Value fallback = field.checks.empty() ? Value() : field.codec->write(field.address);
     field.codec->read(*value, field.address, context);
+    report.default_help(errors, help_of(field));
     if (report.size() > errors || field.checks.empty()) continue;
     // A default may be what a user may not write (an empty list for "not given"); the resolved form still reads back.
     if (!field.required() && field.codec->write(field.address) == fallback) continue;
     for (const Check& check : field.checks) apply_check(check, *value, report);
+    report.default_help(errors, help_of(field));
   }
   report_missing(map, missing, report);
   return !broken && report.size() == before;

@@ -288,6 +288,12 @@ constexpr Foreign foreign_kinds[] = {
     {"ResidualBlock", "Residual", any},
     {"Skip", "Residual", any},
     {"Concatenate", "Concat", keras},
+    // initialisers
+    {"he_normal", "kaiming_normal", keras},
+    {"he_uniform", "kaiming_uniform", keras},
+    {"glorot_normal", "xavier_normal", keras},
+    {"glorot_uniform", "xavier_uniform", keras},
+    {"truncated_normal", "trunc_normal", keras},
     // losses
     {"cross_entropy", "CrossEntropyLoss", torch},
     {"CrossEntropy", "CrossEntropyLoss", any},

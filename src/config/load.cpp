@@ -73,7 +73,7 @@ class FileLoader {
     if (first == open_.end()) return false;
     std::string chain;
     for (auto it = first; it != open_.end(); ++it) chain += it->name + " -> ";
-    fail(Code::file, format("`{}` extends itself", path.string()), by).line("chain", chain + path.string());
+    fail(Code::file, format("`{}` extends itself", path.string()), by).line("chain", chain + path.string()).help("take one of them out of `extends`");
     return true;
   }
 
@@ -93,7 +93,7 @@ std::optional<std::string> FileLoader::read(const fs::path& path, const Value* b
     const std::string near = similar_file(path);
     Diagnostic& d = fail(Code::file, format("there is no file `{}`", name), by);
     if (by) d.note("paths in `extends` are relative to the file that they stand in");
-    d.help(near.empty() ? "" : format("did you mean `{}`?", near));
+    d.help(near.empty() ? "check the path" : format("did you mean `{}`?", near));
     return std::nullopt;
   }
   if (fs::is_directory(status)) {
@@ -138,6 +138,7 @@ Value FileLoader::tree(Value own, const fs::path& folder, const std::string& nam
   if (own.is_broken()) return own;
   if (own.is_null()) {
     report_.error(Code::missing_key, format("`{}` is empty", name))
+        .at(own)
         .help("the smallest config has data, model, loss, optimizer and trainer; configs/digits_mlp.yaml is one");
     return Value::broken();
   }

@@ -185,7 +185,9 @@ Value* Override::item_at(Value& list, const Step& step) {
   if (!list.is_list()) {
     report_.error(Code::override_path, format("{} is {}, not a list", path, list.kind_text()))
         .at(step.span)
-        .note(list.span().known() ? "set at " + list.span().where() : "");
+        .note(list.span().known() ? "set at " + list.span().where() : "")
+        .help(list.path().empty() ? "write `KEY=VALUE`"
+                                  : format("write `{}{}=VALUE`", list.path(), list.is_map() ? ".KEY" : ""));
     return nullptr;
   }
   if (step.index >= list.size()) {
@@ -211,7 +213,8 @@ bool Override::open_map(Value& value, const Step& step) {
   } else if (!value.is_null()) {
     report_.error(Code::override_path, format("`{}` is {} and has no keys", value.path(), value.kind_text()))
         .at(step.span)
-        .note(value.span().known() ? format("it is `{}`, set at {}", value.text(), value.span().where()) : "");
+        .note(value.span().known() ? format("it is `{}`, set at {}", value.text(), value.span().where()) : "")
+        .help(format("write `{}=VALUE`", value.path()));
     return false;
   }
   map.set_key(value.key(), value.key_span());

@@ -287,7 +287,9 @@ Value parse_yaml(const SourcePtr& source, size_t begin, Report& report) {
 
 Value parse(std::string text, const std::string& name, Report& report, Origin origin) {
   const auto source = checked_source(std::move(text), name, origin, report);
-  return source ? parse_yaml(source, 0, report) : Value::broken();
+  Value root = source ? parse_yaml(source, 0, report) : Value::broken();
+  if (source && !root.span().known()) root.set_span({source, 0, 0});
+  return root;
 }
 
 }  // namespace rstorch::config

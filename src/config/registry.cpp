@@ -16,10 +16,10 @@ std::string_view article(std::string_view noun) {
 }
 
 void no_kind(const Value& value, std::string_view noun, Report& report) {
-  const bool several = value.is_map() && !value.empty();
+  const bool keys = value.is_map() && !value.empty();
   const std::string wanted = format("{} wants {} {}", subject(value), article(noun), noun);
   Diagnostic& d =
-      report.error(Code::wrong_type, several ? wanted + ", and this has several keys but no `type`"
+      report.error(Code::wrong_type, keys                                ? wanted + ", and this has no `type`"
                                      : value.is_null() || value.is_map() ? wanted + ", but there is nothing"
                                                                          : wanted + ", not " + value.kind_text());
   d.at(value).help("write `Name`, `Name: {key: value}` or `{type: Name, key: value}`");
@@ -46,6 +46,12 @@ const Value* only_kind(const Value& value, const ReadOptions& options) {
     found = &item;
   }
   return found;
+}
+
+// `lr: 0.1`: a key of a kind that was not named, rather than a kind.
+bool is_argument(const Value& only) {
+  const bool is_value = !only.is_broken() && !only.is_map() && !only.is_null();
+  return is_value && only.key()[0] >= 'a' && only.key()[0] <= 'z';
 }
 
 std::optional<Chosen> named(const Value& body, Report& report) {
@@ -91,7 +97,8 @@ std::optional<Chosen> choose(const Value& value, std::string_view noun, Report& 
   }
   if (value.is_map()) {
     if (const Value* type = value.find("type")) return typed(value, *type, noun, report);
-    if (const Value* only = only_kind(value, options)) return named(*only, report);
+    const Value* only = only_kind(value, options);
+    if (only && !is_argument(*only)) return named(*only, report);
   }
   no_kind(value, noun, report);
   return std::nullopt;

@@ -136,6 +136,15 @@ std::string Diagnostic::render() const {
   return out;
 }
 
+void Report::default_help(size_t first, const std::string& text) {
+  const auto is_help = [](const auto& line) { return line.first == "help"; };
+  for (size_t i = first; i < errors_.size(); ++i) {
+    const auto& lines = errors_[i].lines();
+    const bool helps = std::any_of(lines.begin(), lines.end(), is_help) || !errors_[i].label().empty();
+    if (!helps) errors_[i].help(text);
+  }
+}
+
 std::string Report::render(size_t limit) const {
   std::vector<const Diagnostic*> sorted;
   for (const Diagnostic& d : errors_) sorted.push_back(&d);

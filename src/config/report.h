@@ -114,6 +114,9 @@ class Report {
   // The reference stays valid as long as the report.
   Diagnostic& error(Code code, std::string message) { return errors_.emplace_back(code, std::move(message)); }
 
+  // For the errors from number `first` on that do not say how to mend them.
+  void default_help(size_t first, const std::string& text);
+
   bool ok() const { return errors_.empty(); }
   size_t size() const { return errors_.size(); }
   const std::deque<Diagnostic>& errors() const { return errors_; }

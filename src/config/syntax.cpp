@@ -38,7 +38,8 @@ const SyntaxText syntax_texts[] = {
      "keys of one map begin in the same column; each is `key: value`, with a space behind the colon"},
     {YAML::ErrorMsg::END_OF_SEQ, "this line does not fit into the list that it stands in",
      "items of one list begin with `- ` in the same column"},
-    {YAML::ErrorMsg::FLOW_END, "a closing bracket without its opening one", "remove it, or add the `[` or `{`"},
+    {YAML::ErrorMsg::FLOW_END, "this bracket closes none that is open",
+     "brackets close in turn, the innermost first: add the missing one before it, or remove this one"},
     {YAML::ErrorMsg::DOC_IN_SCALAR, "a document marker inside a quoted text", "close the quote before it"},
     {YAML::ErrorMsg::CHAR_IN_SCALAR, "this character cannot stand in a plain text", "quote the text"},
     {YAML::ErrorMsg::UNKNOWN_TOKEN, "a value cannot begin with this character", "quote the text"},
@@ -123,6 +124,9 @@ void report_syntax(std::string_view msg, const Break& where, const Scanner& scan
     return;
   }
   if (msg == YAML::ErrorMsg::MAP_VALUE && report_line_before(scan, scan.source()->line_of(shown), report)) return;
+  const size_t indent = line.find_first_not_of(' ');
+  const bool is_item = indent != std::string_view::npos && line.substr(indent).starts_with("- ");
+  if (is_item && msg == YAML::ErrorMsg::END_OF_MAP) msg = YAML::ErrorMsg::END_OF_SEQ;
   std::string message(msg), help;
   for (const SyntaxText& entry : syntax_texts) {
     if (msg != entry.theirs) continue;

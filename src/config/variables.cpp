@@ -256,7 +256,8 @@ Lookup FileNames::variable(const std::string& name, const Value& user) {
   if (const auto it = std::find(open_.begin(), open_.end(), name); it != open_.end()) {
     report_.error(Code::reference, format("`{}` refers to itself", name))
         .at(reference_span(user, name))
-        .line("chain", format("{} -> {}", join(it, open_.end(), " -> "), name));
+        .line("chain", format("{} -> {}", join(it, open_.end(), " -> "), name))
+        .help("give one of them a value of its own");
     return {};
   }
   open_.push_back(name);

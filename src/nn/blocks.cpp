@@ -46,7 +46,9 @@ std::optional<Value> arguments_of(const std::string& block, const Value& params,
     if (param.is_null()) missing += (missing.empty() ? "`" : ", `") + param.key() + "`";
   }
   if (!missing.empty()) {
-    report.error(Code::missing_key, format("block `{}` needs the parameter {}", block, missing)).at(given);
+    report.error(Code::missing_key, format("block `{}` needs the parameter {}", block, missing))
+        .at(given)
+        .help(format("write `block: {{{}: {{{}: VALUE}}}}`", block, missing.substr(1, missing.find('`', 1) - 1)));
   }
   return report.size() == errors ? std::optional(std::move(out)) : std::nullopt;
 }
@@ -87,7 +89,9 @@ std::optional<BlockUse> Blocks::expand(const Value& use, const std::vector<std::
     return std::nullopt;
   }
   if (std::find(open.begin(), open.end(), name) != open.end()) {
-    report.error(Code::reference, format("block `{}` contains itself", name)).key(where);
+    report.error(Code::reference, format("block `{}` contains itself", name))
+        .key(where)
+        .help("use `repeat` for layers that come several times");
     return std::nullopt;
   }
   const Block& block = found->second;

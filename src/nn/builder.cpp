@@ -31,6 +31,7 @@ std::optional<Shape> sample_shape(const Value& model, const ModelConfig& config,
     }
     return options.sample_shape;
   }
+  if (config.input->shape.empty()) return std::nullopt;  // reported
   const Shape stated(config.input->shape);
   if (options.sample_shape && *options.sample_shape != stated) {
     report.error(Code::data_mismatch, "the model's input is not what the data gives")
@@ -160,6 +161,7 @@ BuiltModel build(const Value& model, const BuildOptions& options, Report& report
   BuiltModel out;
   if (model.is_broken()) return out;
   const auto config = config::read<ModelConfig>(model, report);
+  if (!model.is_map()) return out;
   const std::vector<LayerNode> layers = read_layers(config.layers, config.blocks, report);
   const std::vector<InitRule> rules = read_init_rules(config.init, report);
   const std::optional<Shape> sample = sample_shape(model, config, options, report);

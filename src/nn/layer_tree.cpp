@@ -84,6 +84,7 @@ class Reader {
       report_.error(Code::wrong_type, format("the name `{}` has a dot", node.name))
           .key(*only)
           .help("dots join the names of nested layers in state_dict keys");
+      return broken(item);
     }
     return node;
   }
@@ -154,7 +155,9 @@ class Reader {
     const auto config = config::read<GroupConfig>(value, report_);
     if (report_.size() > errors) return node;
     if (config.block.has_value() == config.layers.has_value()) {
-      report_.error(Code::conflict, "give one of `block` and `layers`").at(value);
+      report_.error(Code::conflict, "give one of `block` and `layers`")
+          .at(value)
+          .help("write `{repeat: 3, layers: [...]}` or `{repeat: 3, block: NAME}`");
       return node;
     }
     LayerNode one = config.block ? block(value, *config.block) : sequence(value, *config.layers);

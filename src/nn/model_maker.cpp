@@ -34,9 +34,9 @@ class ReportingInference final : public Inference {
   ReportingInference(const Shape& input, const Value& layer, Mismatch mismatch)
       : Inference(input), layer_(layer), mismatch_(std::move(mismatch)) {}
 
-  void mismatch(std::string_view key, const std::string& label, const std::string& fix) override {
+  void mismatch(std::string_view key, const std::string& label, const std::string& help) override {
     const Value* const value = stated_value(layer_, key);
-    mismatch_(value ? *value : layer_, label, format("leave out {} (it is inferred) or write {}", key, fix));
+    mismatch_(value ? *value : layer_, label, help);
   }
 
  private:
@@ -104,7 +104,9 @@ std::unique_ptr<Module> ModelMaker::make_layer(const LayerNode& node, const std:
     run(*module, path, node.recipe.name());
     return module;
   } catch (const Error& error) {
-    misfit(node.where, path, error.what(), error.hint());
+    const config::Kind& kind = *node.recipe.kind();
+    misfit(node.where, path, error.what(),
+           error.hint().empty() ? format("{}: {}", kind.name, kind.help) : error.hint());
     return nullptr;
   }
 }

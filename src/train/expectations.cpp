@@ -42,7 +42,8 @@ void unknown_metric(const Value& entry, const std::vector<std::string>& metrics,
   report.error(Code::unknown_key, format("there is no metric `{}` to expect something of", entry.key()))
       .key(entry)
       .label(suggestion.label)
-      .help(suggestion.help);
+      .help(suggestion.help.empty() ? "" : format("the metrics are: {}", join(metrics, ", ")))
+      .help(metrics.size() > 1 ? "" : "give `data.val` or `data.val_fraction` to have metrics of a validation");
 }
 
 }  // namespace

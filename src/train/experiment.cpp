@@ -37,7 +37,7 @@ Value without_later_keys(Value root, Report& report) {
     report.error(Code::unsupported, format("`{}` is not in this version", later.key))
         .key(*found)
         .label("not yet")
-        .help(format("rstorch {} is planned; leave the key out", later.what));
+        .help(format("leave the key out; {}: in a later version", later.what));
     section->erase(later.key);
   }
   return root;
@@ -64,12 +64,17 @@ void check_precision(const Experiment& experiment, Report& report) {
       .help("it comes with CUDA; leave it out to train in fp32");
 }
 
-void check_loss(const Experiment& experiment, Report& report) {
-  if (!experiment.loss || experiment.loss.make()->reduction() != Reduction::none) return;
-  report.error(Code::conflict, "a loss to train on is one number")
-      .at(experiment.config.loss)
-      .label("`reduction: none` keeps one for each sample")
-      .help("use mean or sum");
+void check_device(const Experiment& experiment, Report& report) {
+  const std::string& device = experiment.config.device;
+  const std::string_view index = device.starts_with("cuda:") ? std::string_view(device).substr(5) : "";
+  const bool is_index = !index.empty() && index.size() <= 3 && index.find_first_not_of("0123456789") == index.npos;
+  const Value* given = experiment.root.find("device");
+  if (!given || !given->is_string() || device == "auto" || device == "cpu" || device == "cuda" || is_index) return;
+  const bool gpu = device == "gpu";
+  report.error(Code::out_of_range, format("there is no device `{}`", device))
+      .at(*given)
+      .label(gpu ? "did you mean `cuda`?" : "")
+      .help("write auto (a GPU where there is one), cpu, cuda or cuda:INDEX");
 }
 
 void check_metric_name(const Value* section, std::string_view key, const std::vector<std::string>& known,
@@ -82,7 +87,7 @@ void check_metric_name(const Value* section, std::string_view key, const std::ve
   report.error(Code::reference, format("there is no metric `{}`", name->as_string()))
       .at(*name)
       .label(suggestion.label)
-      .help(suggestion.help);
+      .help(suggestion.help.empty() ? "" : format("the metrics are: {}", join(known, ", ")));
 }
 
 const Value* find_path(const Value& root, std::initializer_list<std::string_view> keys) {
@@ -155,8 +160,8 @@ Experiment Experiment::read(const Value& given, Report& report) {
   if (!config.optimizer.is_null()) out.optimizer = optim::OptimizerSpec::read(config.optimizer, report);
   out.schedule =
       read_kind(optim::schedules(), config.lr_scheduler.is_null() ? Value("constant") : config.lr_scheduler, report);
+  check_device(out, report);
   check_precision(out, report);
-  check_loss(out, report);
   check_metric_names(out, report);
   if (config.model.is_map() && config.model.has("input")) {
     const nn::BuiltModel planned = nn::build_model(config.model, on_meta(), report);
@@ -207,6 +212,7 @@ Device Experiment::choose_device() const {
 }
 
 Value smoke_size(Value root) {
+  if (!root.is_map()) return root;
   const auto section = [&](std::string_view name) -> Value* {
     Value* found = root.find(name);
     return found && found->is_map() ? found : nullptr;
