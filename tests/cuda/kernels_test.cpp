@@ -1,5 +1,6 @@
 // The CUDA module's kernels against the CPU's. Where there is no GPU, each test says so and does nothing.
 #include <cmath>
+#include <cstdlib>
 
 #include <doctest/doctest.h>
 
@@ -15,6 +16,7 @@ namespace {
 
 bool has_gpu() {
   if (cuda::is_available()) return true;
+  REQUIRE_MESSAGE(!std::getenv("RSTORCH_CUDA_MODULE"), cuda::why_unavailable());  // whoever names a module means it
   MESSAGE("skipped: " << cuda::why_unavailable());
   return false;
 }
