@@ -75,7 +75,8 @@ void accumulate_leaf(const std::shared_ptr<TensorImpl>& leaf, Tensor gradient) {
     meta.grad = meta.grad_buffer;
   } else {
     // The gradient may be shared with another input's, or be an expanded view: a leaf owns what it accumulates into.
-    const bool own = gradient.impl()->storage.use_count() == 1 && gradient.is_contiguous();
+    const bool own =
+        gradient.impl().use_count() == 1 && gradient.impl()->storage.use_count() == 1 && gradient.is_contiguous();
     meta.grad = own ? gradient.detach() : copy_new(gradient);
   }
   for (const auto& hook : meta.post_accumulate_hooks) hook(self);

@@ -142,7 +142,9 @@ void binary_in_place(std::string_view name, const Tensor& x, const TensorOrNumbe
     if (!operand.is_same(x) && share_memory(operand, x)) return binary_in_place(name, x, clone(operand), f);
   }
   Kept kept = kept_for_backward<F>(x, b);
-  if (kept.a.defined()) kept.a = clone(x.detach());
+  const bool keeps_itself = kept.b.defined() && kept.b.is_same(x);
+  if (kept.a.defined() || keeps_itself) kept.a = clone(x.detach());  // as it was before
+  if (keeps_itself) kept.b = kept.a;
   const ConstView before = x.view();
   kernels::Binary<F>::forward(op.stream(x), f, before, operand(b, shape), x.mutable_view());
   x.impl()->storage->bump_version();

@@ -231,7 +231,7 @@ TEST_CASE("a backward function that throws leaves the graph usable") {
 TEST_CASE("gradcheck finds a wrong gradient") {
   const auto half_right = [](const std::vector<Tensor>& in) {
     const Tensor y = in[0] * in[0];
-    y.register_hook([](const Tensor& g) { return g * 1.01; });
+    if (y.requires_grad()) y.register_hook([](const Tensor& g) { return g * 1.01; });
     return y;
   };
   const Tensor x = Tensor::from<double>({1, 2}, {2}).set_requires_grad(true);
