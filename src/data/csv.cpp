@@ -248,20 +248,22 @@ void Csv::fit(std::span<const int64_t> training_rows) {
   for (Feature& feature : features_) {
     const CsvColumn& column = table_.columns()[feature.column];
     if (!column.numeric) continue;
-    double count = 0, sum = 0, squares = 0;
+    // Summed as distances from the first value, so that the mean of a constant column is that value exactly.
+    double count = 0, first = 0, sum = 0, squares = 0;
     for (const int64_t row : training_rows) {
       if (is_missing(feature.column, row)) continue;
-      sum += column.values[size_t(row)];
+      const double value = column.values[size_t(row)];
+      if (count == 0) first = value;
+      sum += value - first;
       ++count;
     }
-    feature.mean = count > 0 ? sum / count : 0;
+    feature.mean = count > 0 ? first + sum / count : 0;
     for (const int64_t row : training_rows) {
       if (is_missing(feature.column, row)) continue;
       squares += std::pow(column.values[size_t(row)] - feature.mean, 2);
     }
     const double deviation = count > 0 ? std::sqrt(squares / count) : 0;
-    // A constant column becomes 0, also where its mean was rounded.
-    feature.std = deviation > 1e-13 * std::abs(feature.mean) ? deviation : 1;
+    feature.std = deviation > 0 ? deviation : 1;  // a constant column becomes 0
   }
 }
 
