@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds and runs the whole suite, then the unit tests again under AddressSanitizer and UBSan.
+# Installs what is missing, builds and runs the whole suite.
 # The last line is "N passed, N failed": doctest's cases plus the checks that scripts count themselves.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/setup.sh
-export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export RSTORCH_DATA=${RSTORCH_DATA:-}
 
 passed=0 failed=0
@@ -29,7 +28,6 @@ suite() {
 }
 
 suite build-test --
-suite build-sanitize -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debugoptimized -Dgpu=disabled -- --suite unit --timeout-multiplier 5
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -27,8 +27,8 @@ class Inference {
   // Sets `argument` to the size of the input's axis, or, where it was stated, checks that it is. Throws ShapeError
   // where there is no such axis. `unit` is plural: "features".
   void size(std::string_view key, std::optional<int64_t>& argument, int axis, std::string_view unit);
-  // A stated argument does not fit: `label` says both, `fix` what to write instead.
-  virtual void mismatch(std::string_view key, const std::string& label, const std::string& fix) = 0;
+  // A stated argument does not fit: `label` says what is and what was stated, `help` how to mend it.
+  virtual void mismatch(std::string_view key, const std::string& label, const std::string& help) = 0;
 
  private:
   Shape input_;

@@ -23,7 +23,7 @@ void LayerNorm::Config::infer(Inference& input) {
   if (wanted.dims() <= sample.dims() && sample.slice(sample.dims() - wanted.dims(), sample.dims()) == wanted) return;
   const Shape actual = sample.slice(std::max(0, sample.dims() - wanted.dims()), sample.dims());
   input.mismatch("normalized_shape", format("{}, but the input here is {}", wanted.text(), sample.text()),
-                 actual.text());
+                 format("leave out normalized_shape (it is inferred) or write {}", actual.text()));
   normalized_shape->values = actual.vector();
 }
 

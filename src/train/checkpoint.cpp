@@ -17,12 +17,12 @@ namespace {
 
 namespace fs = std::filesystem;
 using config::Value;
+using files::kTemporary;
 using files::Path;
 
 constexpr int64_t kFormatVersion = 1;
 constexpr std::string_view kPrefix = "step-";
-constexpr std::string_view kTemporary = ".tmp-";  // being written or removed
-constexpr std::string_view kReplaced = ".old-";   // to make room for a new one of the same step
+constexpr std::string_view kReplaced = ".old-";  // made room for a new one of the same step
 
 // xxHash's 64-bit XXH3, fed in pieces.
 class Hash {

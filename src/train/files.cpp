@@ -12,10 +12,8 @@
 namespace rstorch::files {
 namespace {
 
-Path beside(const Path& path, std::string_view suffix) {
-  Path out = path;
-  out += suffix;
-  return out;
+Path temporary_name(const Path& path) {
+  return path.parent_path() / (std::string(kTemporary) + path.filename().string());
 }
 
 // Calls f until it was not interrupted by a signal.
@@ -72,7 +70,7 @@ void Writer::finish() {
   if (::close(file_.release()) != 0 && errno != EINTR) fail("close", path_);
 }
 
-AtomicFile::AtomicFile(const Path& path) : path_(path), temporary_(beside(path, ".tmp")), writer_(temporary_) {}
+AtomicFile::AtomicFile(const Path& path) : path_(path), temporary_(temporary_name(path)), writer_(temporary_) {}
 
 AtomicFile::~AtomicFile() {
   if (!finished_) ::unlink(temporary_.c_str());
@@ -166,7 +164,7 @@ void move(const Path& from, const Path& to) {
 }
 
 void move_link(const Path& link, const Path& target) {
-  const Path temporary = beside(link, ".tmp");
+  const Path temporary = temporary_name(link);
   ::unlink(temporary.c_str());
   if (::symlink(target.c_str(), temporary.c_str()) != 0) fail("make the link", temporary);
   try {

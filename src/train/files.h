@@ -17,6 +17,9 @@ namespace rstorch::files {
 
 using Path = std::filesystem::path;
 
+// Names of what is being written or removed begin so: leftovers of a killed process.
+inline constexpr std::string_view kTemporary = ".tmp-";
+
 // "cannot write runs/a/metrics.jsonl: No space left on device", from errno.
 [[noreturn]] void fail(std::string_view operation, const Path& path);
 

@@ -15,8 +15,8 @@ constexpr int kMaxDepth = 64;
   throw CheckpointError(format("{}: not valid JSON: {}", what, why));
 }
 
-config::Value to_value(const nlohmann::json& tree) {
-  using Kind = nlohmann::json::value_t;
+config::Value to_value(const nlohmann::ordered_json& tree) {
+  using Kind = nlohmann::ordered_json::value_t;
   switch (tree.type()) {
     case Kind::boolean:
       return tree.get<bool>();
@@ -29,7 +29,7 @@ config::Value to_value(const nlohmann::json& tree) {
       return tree.get<std::string>();
     case Kind::array: {
       config::Value list = config::Value::list();
-      for (const nlohmann::json& item : tree) list.append(to_value(item));
+      for (const nlohmann::ordered_json& item : tree) list.append(to_value(item));
       return list;
     }
     case Kind::object: {
@@ -44,10 +44,10 @@ config::Value to_value(const nlohmann::json& tree) {
 
 }  // namespace
 
-nlohmann::json parse_json_tree(std::string_view text, std::string_view what) {
-  using Event = nlohmann::json::parse_event_t;
+nlohmann::ordered_json parse_json_tree(std::string_view text, std::string_view what) {
+  using Event = nlohmann::ordered_json::parse_event_t;
   std::vector<std::set<std::string>> keys;  // of the objects that are open
-  const auto check = [&](int depth, Event event, nlohmann::json& parsed) {
+  const auto check = [&](int depth, Event event, nlohmann::ordered_json& parsed) {
     if (depth > kMaxDepth) not_json(what, "more than 64 levels");
     if (event == Event::object_start) keys.emplace_back();
     if (event == Event::object_end) keys.pop_back();
@@ -57,8 +57,8 @@ nlohmann::json parse_json_tree(std::string_view text, std::string_view what) {
     return true;
   };
   try {
-    return nlohmann::json::parse(text, check);
-  } catch (const nlohmann::json::exception& e) {
+    return nlohmann::ordered_json::parse(text, check);
+  } catch (const nlohmann::ordered_json::exception& e) {
     not_json(what, e.what());
   }
 }

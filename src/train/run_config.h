@@ -34,10 +34,10 @@ constexpr auto names_of(Mode) {
 }
 
 struct RunSection {
-  std::string name;
+  std::string name = "run";
   std::string dir = "runs";
   static void describe(auto& field) {
-    field("name", &RunSection::name, "Name of the run's folder; empty: the config's file name.");
+    field("name", &RunSection::name, "Name of the run's folder; left out: the config's file name.", config::non_empty);
     field("dir", &RunSection::dir, "Where run folders are made.", config::non_empty);
   }
 };

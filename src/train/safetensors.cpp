@@ -95,7 +95,7 @@ class EntryReader {
  public:
   EntryReader(const files::Path& path, const std::string& name) : path_(path), name_(name) {}
 
-  SafetensorsFile::Entry read(const nlohmann::json& entry) const {
+  SafetensorsFile::Entry read(const nlohmann::ordered_json& entry) const {
     if (!entry.is_object()) wrong("is not an object");
     for (const auto& [key, unused] : entry.items()) {
       if (key != "dtype" && key != "shape" && key != "data_offsets") wrong(format("has the unknown key {}", key));
@@ -114,18 +114,18 @@ class EntryReader {
  private:
   [[noreturn]] void wrong(const std::string& why) const { damaged(path_, format("the entry {} {}", name_, why)); }
 
-  std::vector<size_t> numbers(const nlohmann::json& entry, const char* key) const {
+  std::vector<size_t> numbers(const nlohmann::ordered_json& entry, const char* key) const {
     const auto list = entry.find(key);
     if (list == entry.end() || !list->is_array()) wrong(format("has no list {}", key));
     std::vector<size_t> out;
-    for (const nlohmann::json& item : *list) {
+    for (const nlohmann::ordered_json& item : *list) {
       if (!item.is_number_unsigned()) wrong(format("has a {} that is not a list of counts", key));
       out.push_back(item.get<size_t>());
     }
     return out;
   }
 
-  DType dtype(const nlohmann::json& entry) const {
+  DType dtype(const nlohmann::ordered_json& entry) const {
     const auto name = entry.find("dtype");
     if (name == entry.end() || !name->is_string()) wrong("has no dtype");
     for (const auto& [known, dtype] : kDTypes) {
@@ -134,7 +134,7 @@ class EntryReader {
     wrong(format("has the dtype {}, which rstorch does not have", name->get<std::string>()));
   }
 
-  Shape shape(const nlohmann::json& entry) const {
+  Shape shape(const nlohmann::ordered_json& entry) const {
     const std::vector<size_t> sizes = numbers(entry, "shape");
     if (sizes.size() > size_t(kMaxDims))
       wrong(format("has {} dimensions, at most {} are supported", sizes.size(), kMaxDims));
@@ -194,7 +194,7 @@ SafetensorsFile::SafetensorsFile(const files::Path& path) : path_(path) {
 }
 
 void SafetensorsFile::read_header(std::string_view header, size_t buffer_bytes) {
-  const nlohmann::json tree = parse_json_tree(header, path_.string());
+  const nlohmann::ordered_json tree = parse_json_tree(header, path_.string());
   if (!tree.is_object()) damaged(path_, "its header is not an object");
   for (const auto& [name, entry] : tree.items()) {
     if (name != "__metadata__") {

@@ -197,6 +197,7 @@ void Trainer::write_checkpoint() {
   store_.save(state_.step, {learner_.model_state(), learner_.optimizer_state(), config::write(state), config_text_});
   if (is_best()) store_.mark_best(state_.step);
   store_.prune(experiment_.config.checkpoint.keep_last);
+  logging::flush();
 }
 
 // --- When numbers are no longer finite

@@ -58,8 +58,8 @@ expect_text "$work/out" "1.weight"
 # A checkpoint alone says the same as training did: moved away, without its run.
 cp -r "$run/checkpoints/last/" "$work/alone"
 expect_exit 0 "$rstorch" eval "$work/alone" --json
-accuracy=$(sed -E 's/.*"accuracy":([0-9.e-]+).*/\1/' "$work/out")
-grep -q "\"val.accuracy\":$accuracy[,}]" "$run/metrics.jsonl" || fail "eval says $accuracy, training something else"
+accuracy=$(sed -E 's/.*"accuracy": ([0-9.e-]+).*/\1/' "$work/out")
+grep -q "\"val.accuracy\": $accuracy[,}]" "$run/metrics.jsonl" || fail "eval says $accuracy, training something else"
 
 expect_exit 0 "$rstorch" predict "$work/alone" --data datasets/digits --out "$work/out.jsonl"
 [ "$(wc -l <"$work/out.jsonl")" -eq 360 ] || fail "not 360 predictions"

@@ -2,7 +2,7 @@
 # Every documented exit code, and one line on stderr that says what is wrong.
 source "$(dirname "$0")/common.sh"
 config="$source_dir/tests/e2e/long_run.yaml"
-short=("run.dir=$work/runs" trainer.max_steps=3)
+short=("run.dir=$work/runs" trainer.max_steps=3 "lr_scheduler.warmup=1 steps")
 
 expect_exit 0 "$rstorch" train "$config" "${short[@]}"
 expect_text "$work/out" "checkpoints/last"

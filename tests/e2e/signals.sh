@@ -25,5 +25,6 @@ for signal in TERM INT USR1; do
   done
   [ "$stopped" -gt 0 ] || fail "SIG$signal never came in time"
   expect_exit 0 "$rstorch" train "$config" "run.dir=$work/$signal" --resume
+  ! grep "warning:" "$work/err" || fail "a run that is continued unchanged is warned of changes"
   same_end "$work/whole/run" "$work/$signal/run"
 done

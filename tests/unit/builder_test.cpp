@@ -8,6 +8,7 @@
 #include "autograd/grad_mode.h"
 #include "config/load.h"
 #include "fixture.h"
+#include "nn/init.h"
 #include "nn/layer_tree.h"
 #include "nn/layers.h"
 #include "nn/random_scope.h"
@@ -184,6 +185,13 @@ layers:
   CHECK(mentions(error, "[4, 4] -> flat [16]"));
 }
 
+TEST_CASE("a width that fits the flattened input asks for Flatten") {
+  const std::string error =
+      error_of("input: {shape: [1, 8, 8]}\nlayers: [{Linear: {in_features: 64, out_features: 3}}]");
+  CHECK(mentions(error, "64, but the input here has 8 features"));
+  CHECK(mentions(error, "put Flatten before it"));
+}
+
 TEST_CASE("unknown names are errors with a suggestion") {
   CHECK(mentions(error_of("input: {shape: [4]}\nlayers: [{Linaer: {out_features: 3}}]"), "did you mean `Linear`?"));
   CHECK(mentions(error_of("input: {shape: [4]}\nlayers: [{fc: Linaer}]"), "did you mean `Linear`?"));
@@ -343,5 +351,32 @@ TEST_CASE("each registered layer is made from YAML and gives on real tensors the
     y.sum().backward();
     CHECK(x.grad().shape() == batch);
     for (const Tensor& parameter : built.module->parameters()) CHECK(parameter.grad().defined());
+  }
+}
+
+TEST_CASE("each registered initialiser is named in YAML and fills the parameter that it matches") {
+  const std::map<std::string, std::string> bodies = {
+      {"constant", "{val: 2}"},
+      {"kaiming_normal", "{mode: fan_out, nonlinearity: relu}"},
+      {"kaiming_uniform", "{}"},
+      {"normal", "{std: 0.1}"},
+      {"ones", "{}"},
+      {"orthogonal", "{gain: 2}"},
+      {"trunc_normal", "{a: -1}"},
+      {"uniform", "{a: -1, b: 2}"},
+      {"xavier_normal", "{}"},
+      {"xavier_uniform", "{gain: 3}"},
+      {"zeros", "{}"},
+  };
+  const std::string text = "input: {shape: [4]}\nlayers: [{fc: {Linear: {out_features: 4}}}]\n";
+  const auto before = build_good(text).module->parameters();
+  for (const std::string_view name : nn::init::initializers().names()) {
+    CAPTURE(std::string(name));
+    REQUIRE_MESSAGE(bodies.count(std::string(name)) == 1, "add a body for this initialiser");
+    const std::string rule = format("init: [{{match: fc.weight, {}: {}}}]", name, bodies.at(std::string(name)));
+    const auto after = build_good(text + rule).module->parameters();
+    CHECK_FALSE(bit_equal(after[0], before[0]));
+    CHECK(bit_equal(after[1], before[1]));
+    CHECK(bit_equal(after[0], build_good(text + rule).module->parameters()[0]));
   }
 }

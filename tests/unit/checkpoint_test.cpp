@@ -369,14 +369,15 @@ TEST_SUITE("faults") {
       faults::arm(kind, 1);
       log.write({2, 0, 0.5, {{"train.loss", 0.125}}});
       faults::disarm();
-      CHECK(files::read_text(folder.path() / "metrics.jsonl") == Contains("\"train.loss\":0.25}\n"));
+      CHECK(files::read_text(folder.path() / "metrics.jsonl") == Contains("\"train.loss\": 0.25}\n"));
       CHECK(files::read_text(folder.path() / "metrics.jsonl").ends_with("}\n"));
       log.write({3, 1, 0.5, {}});
     }
     std::vector<std::string> steps;
     std::istringstream lines(files::read_text(folder.path() / "metrics.jsonl"));
     for (std::string line; std::getline(lines, line);) steps.push_back(line.substr(0, line.find(',')));
-    CHECK(steps == std::vector<std::string>{"{\"step\":1", "{\"step\":2", "{\"step\":3", "{\"step\":2", "{\"step\":3"});
+    CHECK(steps ==
+          std::vector<std::string>{"{\"step\": 1", "{\"step\": 2", "{\"step\": 3", "{\"step\": 2", "{\"step\": 3"});
   }
 
   TEST_CASE("an atomic file is there whole or not at all") {
@@ -455,7 +456,7 @@ TEST_SUITE("run folders") {
       sizes = log.sync();
       log.write({2, 0, 2, {{"val.loss", 3}}});
     }
-    const std::string jsonl = "{\"step\":1,\"epoch\":0,\"time\":1.25,\"lr\":0.1}\n";
+    const std::string jsonl = "{\"step\": 1, \"epoch\": 0, \"time\": 1.25, \"lr\": 0.1}\n";
     const std::string csv = "step,epoch,time,lr,val.loss\n1,0,1.250,0.1,\n";
     CHECK(files::read_text(folder.path() / "metrics.csv") == csv + "2,0,2.000,,3.0\n");
     const MetricsLog log(folder.path(), {true, true, {"lr", "val.loss"}}, sizes);

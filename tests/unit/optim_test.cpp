@@ -435,6 +435,26 @@ TEST_CASE("schedules equal PyTorch's") {
   CHECK(compared == 10);
 }
 
+TEST_CASE("each registered optimizer and schedule is made from YAML") {
+  const Tensor parameter = leaf(Tensor::ones({2}));
+  for (const std::string_view name : optim::optimizers().names()) {
+    CAPTURE(std::string(name));
+    const auto optimizer = read_spec(std::string(name)).make({{parameter}});
+    Tensor(parameter).set_grad(Tensor::ones({2}));
+    const double before = parameter.to_vector<double>()[0];
+    optimizer->step();
+    CHECK(parameter.to_vector<double>()[0] < before);
+  }
+  const std::map<std::string, std::string> required = {{"multistep", "milestones: [1, 2]"}, {"step", "step_size: 1"}};
+  for (const std::string_view name : optim::schedules().names()) {
+    CAPTURE(std::string(name));
+    const auto found = required.find(std::string(name));
+    const std::string keys = found == required.end() ? "" : found->second;
+    const auto schedule = make_schedule(format("{{{}: {{{}}}}}", name, keys), 0.5, {.total_steps = 10});
+    CHECK(schedule->lr(0) == 0.5);
+  }
+}
+
 TEST_CASE("schedules: epochs, ends and warm-up") {
   const optim::RunLength run{.steps_per_epoch = 10, .total_steps = 100};
   CHECK(make_schedule("constant", 0.1, run)->lr(99) == 0.1);

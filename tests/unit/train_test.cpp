@@ -131,7 +131,8 @@ TEST_SUITE("resume") {
       } else {
         fs::create_directory_symlink(checkpoint_name(k), run / "checkpoints/best");
       }
-      const TrainResult part = train_text(kEverything, {"run.dir=" + root.string(), "checkpoint.resume=auto"});
+      const TrainResult part =
+          train_text(kEverything, {"run.dir=" + root.string(), "checkpoint.resume=auto", "checkpoint.every=1 epoch"});
       CHECK(part.run == run);
       check_same_end(whole.run, part.run);
       equal += files::read_text(whole.run / "checkpoints/last/model.safetensors") ==
@@ -197,7 +198,7 @@ TEST_SUITE("resume") {
         train_text(kEverything, {dir, "checkpoint.resume=" + (first.run / "checkpoints/last").string()});
     CHECK(second.run == folder.path() / "run-2");
     CHECK(second.step == 60);
-    CHECK(metrics_of(second.run).front().starts_with("{\"step\":21,"));
+    CHECK(metrics_of(second.run).front().starts_with("{\"step\": 21,"));
   }
 }
 
@@ -289,19 +290,19 @@ trainer: {max_steps: 30}
 }
 
 TEST_SUITE("nonfinite") {
-  // One row of 40 overflows the loss.
+  // The target of one row of 40 overflows the loss.
   std::string table(const TemporaryFolder& folder) {
     std::string rows = "a,b,y\n";
-    for (int i = 0; i < 40; ++i) rows += i == 17 ? "3e38,-3e38,1\n" : format("{},{},{}\n", i % 5, i % 3, i % 2);
+    for (int i = 0; i < 40; ++i) rows += format("{},{},{}\n", i % 5, i % 3, i == 17 ? "1e30" : "1.5");
     return folder.write("table.csv", rows);
   }
   std::string config(const TemporaryFolder& folder) {
     return format(R"(
 rstorch: 1
 run: {{name: run, dir: {}}}
-data: {{type: csv, path: {}, standardize: false, batch_size: 4, target: y}}
-model: {{layers: [{{Linear: {{out_features: 4}}}}, ReLU, {{Linear: {{out_features: 2}}}}]}}
-loss: CrossEntropyLoss
+data: {{type: csv, path: {}, standardize: false, batch_size: 4, target: y, task: regression}}
+model: {{layers: [{{Linear: {{out_features: 4}}}}, Tanh, {{Linear: {{out_features: 1}}}}]}}
+loss: MSELoss
 optimizer: {{type: SGD, lr: 0.01}}
 trainer: {{max_epochs: 2, log_every: 4 steps}}
 checkpoint: {{every: 3 steps}}
@@ -386,10 +387,10 @@ TEST_SUITE("saved models") {
         "data: {type: csv, path: a.csv, target: y, batch_size: 4, val_fraction: 0.2}", "test", {}, report);
     config::Value by_path = root;
     use_data(by_path, "b.csv", report);
-    CHECK(config::to_json(by_path.at("data").at("val")) == R"({"type":"csv","path":"b.csv","target":"y"})");
+    CHECK(config::to_json(by_path.at("data").at("val")) == R"({"type": "csv", "path": "b.csv", "target": "y"})");
     CHECK(!by_path.at("data").has("val_fraction"));
     use_data(root, "{path: c.csv, target: null}", report);
-    CHECK(config::to_json(root.at("data").at("val")) == R"({"type":"csv","path":"c.csv","target":null})");
+    CHECK(config::to_json(root.at("data").at("val")) == R"({"type": "csv", "path": "c.csv", "target": null})");
     CHECK(report.ok());
   }
 }
@@ -409,7 +410,7 @@ trainer: {max_epochs: 1}
     CHECK(step_flops(plan) == 64 * 3 * plan.flops);
     CHECK(plan.model_bytes - 4 * plan.parameters < 1000);  // the header
     CHECK(plan.trainer_bytes - 4 * plan.parameters < 1000);
-    CHECK(contains(plan_text(plan), "406,528"));
+    CHECK(contains(plan_text(plan), "407,050"));
   }
 
   TEST_CASE("what is planned is refused by name, what is wrong is pointed at") {
@@ -422,7 +423,6 @@ trainer: {max_epochs: 1}
     CHECK(contains(errors_of(kEverything, {"expect.val.loss=0.5"}), "error[E0303]"));
     CHECK(contains(errors_of(kEverything, {"checkpoint.keep_best={metric: val.acc}"}), "there is no metric `val.acc`"));
     CHECK(contains(errors_of(kEverything, {"~trainer.max_steps"}), "the run has no end"));
-    CHECK(contains(errors_of(kEverything, {"loss={CrossEntropyLoss: {reduction: none}}"}), "one number"));
     CHECK(contains(errors_of(kEverything, {"trainer.val_every=2h"}), "val_every"));
   }
 
