@@ -5,7 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/setup.sh
-export RSTORCH_DATA=${RSTORCH_DATA:-}
 
 passed=0 failed=0
 
