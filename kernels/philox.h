@@ -35,6 +35,8 @@ class Philox {
       : key_(mix(key.seed ^ mix(uint64_t(key.purpose) << 32 | key.layer))),
         step_(key.step + (key.device_step ? *key.device_step : 0)) {}
 
+  RST_HD uint64_t key() const { return key_; }
+  RST_HD uint64_t step() const { return step_; }
   RST_HD PhiloxBlock block(uint64_t index) const {
     return philox4x32(uint32_t(index), uint32_t(index >> 32), uint32_t(step_), uint32_t(step_ >> 32), uint32_t(key_),
                       uint32_t(key_ >> 32));

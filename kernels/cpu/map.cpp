@@ -51,7 +51,7 @@ class Walk {
     const void* x[kMaxInputs];
     for (size_t k = 0; k < inputs_; ++k) {
       x[k] = buffers[k];
-      if (in_[k].constant) in_[k].convert(in_[k].data, 0, buffers[k], 1, block_);
+      if (in_[k].constant) in_[k].convert(in_[k].data, 0, buffers[k], 1, std::min(block_, end - begin));
     }
     Index index = box_.at(begin);
     while (begin < end) {

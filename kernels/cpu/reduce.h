@@ -61,6 +61,13 @@ struct Plan {
            std::abs(kept_strides[size_t(kept.inner())]) < std::abs(reduced_strides[size_t(reduced.inner())]);
   }
 
+  // True if the elements of a result are a few neighbours.
+  template <class T>
+  bool has_short_rows() const {
+    return dtype == dtype_of<T>() && reduced.dims == 1 && reduced.sizes[0] <= kLanes &&
+           reduced_strides[0] == int64_t(sizeof(T));
+  }
+
  private:
   static void append(Box& box, Index& strides, int64_t size, int64_t stride) {
     if (box.dims > 0 && strides[size_t(box.inner())] == stride * size) {
@@ -121,6 +128,22 @@ Wide<T> reduce_range(const Plan& plan, const char* x, int64_t begin, int64_t end
     begin += n;
   }
   return total;
+}
+
+// Short rows, one element after the other: setting up lanes would cost more than they save.
+template <class R, class T, class Load, class Emit>
+void reduce_short_rows(const Plan& plan, const Wide<T>* centers, Emit emit) {
+  const int64_t length = plan.reduced.numel();
+  parallel_for(plan.kept.numel(), kGrain / length, [&](int64_t begin, int64_t end) {
+    Index index = plan.kept.at(begin);
+    for (int64_t k = begin; k < end; ++k, plan.kept.advance(index, 1)) {
+      const T* const row = reinterpret_cast<const T*>(plan.x + plan.kept.offset(index, plan.kept_strides));
+      const T center = centers ? T(centers[k]) : T(0);
+      Wide<T> total = R::template identity<Wide<T>>;
+      for (int64_t i = 0; i < length; ++i) total = R::combine(total, Wide<T>(Load{}(row[i], center)));
+      emit(k, total);
+    }
+  });
 }
 
 // Results whose elements are neighbours in memory: one after the other.
@@ -244,6 +267,8 @@ void reduce(const Plan& plan, const Wide<T>* centers, Emit emit) {
   if (plan.kept.numel() == 0) return;
   if (plan.reduced.numel() == 0) {
     for (int64_t k = 0; k < plan.kept.numel(); ++k) emit(k, R::template identity<Wide<T>>);
+  } else if (plan.has_short_rows<T>()) {
+    reduce_short_rows<R, T, Load>(plan, centers, emit);
   } else if (plan.by_columns()) {
     reduce_columns<R, T, Load>(plan, centers, emit);
   } else {

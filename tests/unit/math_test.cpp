@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include "kernels/cpu/random_words.h"
 #include "kernels/cpu/simd.h"
 #include "kernels/philox.h"
 
@@ -95,6 +96,16 @@ TEST_CASE("Philox gives the published numbers") {
   check(kernels::philox4x32(~0u, ~0u, ~0u, ~0u, ~0u, ~0u), 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd);
   check(kernels::philox4x32(0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0), 0xd16cfe09,
         0x94fdcceb, 0x5001e420, 0x24126ea1);
+}
+
+TEST_CASE("words come in vectors as the cipher gives them one by one") {
+  const kernels::Philox philox({.seed = 5, .step = (uint64_t(1) << 40) + 3});
+  for (const uint64_t first : {uint64_t(0), uint64_t(7), (uint64_t(1) << 32) - 5}) {
+    uint32_t words[kernels::kWordsPerCall];
+    kernels::random_words(philox, first, words);
+    for (int i = 0; i < kernels::kWordsPerCall; ++i)
+      CHECK_EQ(words[i], philox.block(first + uint64_t(i / 4)).words[i % 4]);
+  }
 }
 
 TEST_CASE("streams differ in every part of their key") {
