@@ -23,7 +23,7 @@ struct ConvGeometry {
 // y = activation(x * w + bias). `bias` [out] may be undefined.
 extern Kernel<ConstView /*x*/, ConstView /*w*/, ConstView /*bias*/, ConvGeometry, Activation, View /*y*/> conv2d;
 extern Kernel<ConstView /*dy*/, ConstView /*w*/, ConvGeometry, View /*dx*/> conv2d_backward_data;
-// `dbias` may be undefined.
+// `dy` is channels-last, `dbias` may be undefined.
 extern Kernel<ConstView /*x*/, ConstView /*dy*/, ConvGeometry, View /*dw*/, View /*dbias*/> conv2d_backward_weights;
 
 }  // namespace rstorch::kernels

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <string_view>
 
+#include "kernels/cpu/conv_weights.h"
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/reduce.h"
 
 namespace rstorch::kernels {
 namespace {
@@ -263,6 +265,14 @@ void conv2d_backward_data_cpu(CpuStream& stream, ConstView dy, ConstView w, Conv
   plan.run(stream, {dy.data, w.data, dx.data});
 }
 
+// [channels] as [1, channels, 1, 1].
+View as_image(View channels) {
+  const int64_t count = channels.shape[0];
+  channels.shape = {1, count, 1, 1};
+  channels.strides = {count, 1, 1, 1};
+  return channels;
+}
+
 void conv2d_backward_weights_cpu(CpuStream& stream, ConstView x, ConstView dy, ConvGeometry g, View dw, View dbias) {
   require_type(x.dtype);
   if (x.dtype == DType::f64) {
@@ -271,6 +281,11 @@ void conv2d_backward_weights_cpu(CpuStream& stream, ConstView x, ConstView dy, C
   if (dy.numel() == 0 || x.numel() == 0) {
     std::fill_n(dw.as<float>(), dw.numel(), 0.0f);
     if (dbias.defined()) std::fill_n(dbias.as<float>(), dbias.numel(), 0.0f);
+    return;
+  }
+  if (g.groups == 1) {
+    weights_gradient(stream, x, dy, g, dw);
+    if (dbias.defined()) sum.cpu(stream, dy, as_image(dbias));
     return;
   }
   const onednn::Plan& plan =

@@ -5,7 +5,7 @@
 
 #include "kernels/cpu/convert.h"
 #include "kernels/cpu/map.h"
-#include "kernels/cpu/transpose.h"
+#include "kernels/cpu/pack.h"
 #include "kernels/cpu/walk.h"
 
 namespace rstorch::kernels {

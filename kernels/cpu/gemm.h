@@ -19,6 +19,10 @@ struct Matrix {
   int64_t row_stride = 0, column_stride = 1;
 
   T* at(int64_t row, int64_t column) const { return data + row * row_stride + column * column_stride; }
+  // Rows [top, bottom) and columns [left, right).
+  Matrix part(int64_t top, int64_t bottom, int64_t left, int64_t right) const {
+    return {at(top, left), bottom - top, right - left, row_stride, column_stride};
+  }
   Matrix transposed() const { return {data, columns, rows, column_stride, row_stride}; }
 };
 

@@ -28,17 +28,21 @@ struct alignas(sizeof(T) * V) Pack {
   T values[V];
 };
 
-template <int V, class T>
-__device__ __forceinline__ Pack<T, V> load_pack(const Source<T>& x, uint32_t first) {
-  if (x.data && x.step) return *reinterpret_cast<const Pack<T, V>*>(x.data + first);
-  const T value = x.data ? *x.data : convert<T>(x.number);
-  Pack<T, V> pack;
-  for (int j = 0; j < V; ++j) pack.values[j] = value;
-  return pack;
-}
 template <class T>
 __device__ __forceinline__ Compute<T> load(const Source<T>& x, uint32_t at) {
   return x.data ? convert<Compute<T>>(x.data[at]) : x.number;
+}
+template <int V, class T>
+__device__ __forceinline__ Pack<Compute<T>, V> load_pack(const Source<T>& x, uint32_t first) {
+  Pack<Compute<T>, V> out;
+  if (x.data && x.step) {
+    const auto pack = *reinterpret_cast<const Pack<T, V>*>(x.data + first);
+    for (int j = 0; j < V; ++j) out.values[j] = convert<Compute<T>>(pack.values[j]);
+  } else {
+    const Compute<T> value = load(x, 0);
+    for (int j = 0; j < V; ++j) out.values[j] = value;
+  }
+  return out;
 }
 
 // V elements a thread; the last thread takes what is left one by one.
@@ -48,7 +52,7 @@ __global__ void map_linear(F f, uint32_t count, Y* y, Source<X>... x) {
   if (first + V <= count) {
     const auto apply = [&](const auto&... packs) {
       Pack<Y, V> out;
-      for (int j = 0; j < V; ++j) out.values[j] = convert<Y>(f(convert<Compute<X>>(packs.values[j])...));
+      for (int j = 0; j < V; ++j) out.values[j] = convert<Y>(f(packs.values[j]...));
       *reinterpret_cast<Pack<Y, V>*>(y + first) = out;
     };
     return apply(load_pack<V>(x, first)...);
@@ -67,12 +71,13 @@ __global__ void map_strided(F f, Layout<1 + sizeof...(X)> layout, Y* y, Source<X
   if (i < layout.count()) map_at(f, layout.offsets(i), y, std::index_sequence_for<X...>{}, x...);
 }
 
+inline void require_dtype(std::string_view name, DType got, DType wanted) {
+  if (got != wanted) throw DTypeError(format("{}: an operand is {}, wanted {}", name, name_of(got), name_of(wanted)));
+}
 template <class T>
 Source<T> source_of(std::string_view name, const Operand& x) {
   if (x.is_number) return {nullptr, 0, x.number.as<Compute<T>>()};
-  if (x.view.dtype != dtype_of<T>()) {
-    throw DTypeError(format("{}: an operand is {}, wanted {}", name, name_of(x.view.dtype), name_of(dtype_of<T>())));
-  }
+  require_dtype(name, x.view.dtype, dtype_of<T>());
   return {x.view.as<T>(), 1, {}};
 }
 inline Strides strides_of(const Operand& x, int dims) { return x.is_number ? Shape::filled(dims, 0) : x.view.strides; }
@@ -100,6 +105,7 @@ void map_walk(CudaStream& stream, std::string_view name, F f, const Walk<1 + siz
 template <class Y, class... X, class F, size_t... K>
 void map(CudaStream& stream, std::string_view name, F f, const View& y, const std::array<Operand, sizeof...(X)>& x,
          std::index_sequence<K...> inputs) {
+  require_dtype(name, y.dtype, dtype_of<Y>());
   if (y.numel() == 0) return;
   const auto walk = make_walk<1 + sizeof...(X)>(y.shape, {y.strides, strides_of(x[K], y.dims())...});
   walk.for_each_small([&](const auto& part) {

@@ -151,12 +151,24 @@ TEST_CASE("elementwise kernels on cuda and cpu") {
 
 TEST_CASE("numbers as operands on cuda and cpu") {
   if (!has_gpu()) return;
-  const Tensor x = numbers(kFloat32, shape());
-  for (const Layout& layout : layouts) {
-    const Tensor on_cpu = layout.of(x), on_cuda = layout.of(x.to("cuda"));
-    check_close(on_cuda * 2.5, on_cpu * 2.5, layout.name);
-    check_close(1.5 - on_cuda, 1.5 - on_cpu, layout.name);
-    check_close(where(gt(on_cuda, 0), on_cuda, on_cuda * 0.1), where(gt(on_cpu, 0), on_cpu, on_cpu * 0.1), layout.name);
+  for (const DType dtype : {kFloat32, kFloat64, kBFloat16, kFloat16}) {
+    const Tensor x = numbers(dtype, shape());
+    for (const Layout& layout : layouts) {
+      const Tensor on_cpu = layout.of(x), on_cuda = layout.of(x.to("cuda"));
+      const std::string what = format("{} {}", name_of(dtype), layout.name);
+      check_close(on_cuda * 2.3, on_cpu * 2.3, what);
+      check_close(1.7 - on_cuda, 1.7 - on_cpu, what);
+      check_close(where(gt(on_cuda, 0), on_cuda, on_cuda * 0.1), where(gt(on_cpu, 0), on_cpu, on_cpu * 0.1), what);
+    }
+  }
+}
+
+TEST_CASE("a number is not rounded to the tensor's dtype, wherever the element lies") {
+  if (!has_gpu()) return;
+  // 8 go 16 bytes at a time, 7 one by one. In bf16 1 + 1.0117 rounds up, 1 + bf16(1.0117) down.
+  for (const int64_t count : {8, 7}) {
+    const Tensor y = Tensor::ones({count}, {kBFloat16, "cuda"}) + 1.0117;
+    CHECK(y.to("cpu").to_vector<double>() == (Tensor::ones({count}, {kBFloat16}) + 1.0117).to_vector<double>());
   }
 }
 

@@ -2,8 +2,8 @@
 # A disk that fails at some operation of a run: the program says so with exit code 9 or goes on, and a continued run ends
 # with the same bits. What a fault at each single operation of a save does is tested in checkpoint_test.cpp.
 #   disk_faults.sh RSTORCH FAULT_LIBRARY
+library=$(realpath -e "$2")
 source "$(dirname "$0")/common.sh"
-library=$(realpath "$2")
 config="$source_dir/tests/e2e/long_run.yaml"
 overrides=(trainer.max_steps=60)
 

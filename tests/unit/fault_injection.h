@@ -88,10 +88,8 @@ ssize_t write(int file, const void* bytes, size_t count) {
   return real(file, bytes, count / 2);
 }
 
-int fsync(int file) {
-  static const auto real = rstorch::faults::real<int(int)>("fsync");
-  return rstorch::faults::strikes() ? -1 : real(file);
-}
+// Nothing but a loss of power can tell whether data reached the disk, and waiting for it is what takes time in tests.
+int fsync(int) { return rstorch::faults::strikes() ? -1 : 0; }
 
 int rename(const char* from, const char* to) noexcept {
   static const auto real = rstorch::faults::real<int(const char*, const char*)>("rename");

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "config/dump.h"
 #include "config/load.h"
+#include "fault_injection.h"  // for its fsync, which does not wait
 #include "fixture.h"
 #include "temporary_folder.h"
 #include "train/bench.h"
