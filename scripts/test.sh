@@ -15,8 +15,7 @@ suite() {
   while [ "$1" != -- ]; do options+=("$1"); shift; done
   shift
   [ -f "$folder/build.ninja" ] || meson setup "$folder" "${options[@]}"
-  ninja -C "$folder"
-  meson test -C "$folder" --no-rebuild --print-errorlogs "$@" || status=$?
+  meson test -C "$folder" --print-errorlogs "$@" || status=$?  # builds what these tests need first
   local log=$folder/meson-logs/testlog.txt ok bad
   ok=$(sed -nE 's/^\[doctest\] test cases: +[0-9]+ \| +([0-9]+) passed.*/\1/p; s/^([0-9]+) passed, [0-9]+ failed$/\1/p' "$log" | awk '{n += $1} END {print n + 0}')
   bad=$(sed -nE 's/^\[doctest\] test cases: .*passed \| +([0-9]+) failed.*/\1/p; s/^[0-9]+ passed, ([0-9]+) failed$/\1/p' "$log" | awk '{n += $1} END {print n + 0}')
@@ -27,6 +26,10 @@ suite() {
 }
 
 suite build-test --
+# The unit suite again, with every memory error and undefined behaviour an error. (g++ 12 warns wrongly with sanitizers.)
+export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+suite build-sanitize -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 -Dwerror=false -Dgpu=disabled \
+  -- --suite unit --timeout-multiplier 5
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

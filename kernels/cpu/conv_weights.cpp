@@ -85,7 +85,7 @@ struct Position {
 
 // Positions whose patches are gathered at a time, and the columns that one task has of them.
 constexpr int64_t kPositions = 128;
-constexpr int64_t kColumns = 256;
+constexpr int64_t kColumns = 320;
 
 // How the work is cut: by columns and, where these are few, by images. It depends on the shapes only, and so do the
 // bits.
