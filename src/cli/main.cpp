@@ -4,6 +4,7 @@
 
 #include "base/version.h"
 #include "cli/command.h"
+#include "cli/thread_waiting.h"
 #include "config/suggest.h"
 #include "train/progress.h"
 
@@ -128,6 +129,7 @@ void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), s
 int main(int argc, char** argv) {
   using rstorch::ExitCode;
   using rstorch::cli::show;
+  rstorch::cli::limit_spinning(argv);
   try {
     return rstorch::cli::run(argc, argv);
   } catch (const rstorch::Error& e) {
