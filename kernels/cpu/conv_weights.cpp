@@ -38,13 +38,18 @@ struct Column {
     tap_column += taps;
     if (tap_column == p.taps_across) tap_column = 0, ++tap_row;
   }
+  void next(const Patches& p) {
+    if (++channel == p.channels()) skip_taps(p, 1);
+  }
 };
 struct Position {
   int64_t image, row, column;
   Position(const Patches& p, int64_t i)
       : image(i / p.out_width / p.out_height), row(i / p.out_width % p.out_height), column(i % p.out_width) {}
-  void next(const Patches& p) {
-    if (++column == p.out_width) column = 0, ++row;
+  // `steps` further on in this row, at most to the beginning of the next.
+  void advance(const Patches& p, int64_t steps) {
+    column += steps;
+    if (column == p.out_width) column = 0, ++row;
     if (row == p.out_height) row = 0, ++image;
   }
 };
@@ -83,6 +88,40 @@ struct Position {
   }
 }
 
+// A block of the patch matrix: `depth` positions from `at`, and `count` columns from `begin`.
+[[gnu::always_inline]] inline void gather_block(const Patches& patches, Position at, int64_t depth, const Column& begin,
+                                                int64_t count, float* to, int64_t to_stride) {
+  for (int64_t i = 0; i < depth; ++i, at.advance(patches, 1)) gather(patches, at, begin, count, to + i * to_stride);
+}
+
+// The same where a position has few columns (the first layer of most networks): column by column, for each a row of
+// positions at a time.
+[[gnu::always_inline]] inline void gather_narrow_block(const Patches& patches, Position at, int64_t depth,
+                                                       const Column& begin, int64_t count, float* to,
+                                                       int64_t to_stride) {
+  const auto& [stride, padding, dilation, groups] = patches.geometry;
+  const ConstView& x = patches.x;
+  const int64_t step = stride[1], width = x.shape[3], x_stride = x.strides[3];
+  for (int64_t i = 0; i < depth;) {
+    const int64_t n = std::min(depth - i, patches.out_width - at.column);
+    Column column = begin;
+    for (int64_t c = 0; c < count; ++c, column.next(patches)) {
+      const int64_t iy = at.row * stride[0] - padding[0] + column.tap_row * dilation[0];
+      const int64_t ix = at.column * step - padding[1] + column.tap_column * dilation[1];
+      const bool inside = iy >= 0 && iy < x.shape[2];
+      const float* const row = x.as<float>() + at.image * x.strides[0] + column.channel * x.strides[1] +
+                               (inside ? iy : 0) * x.strides[2];
+      float* const out = to + i * to_stride + c;
+      for (int64_t j = 0; j < n; ++j) {
+        const int64_t at_x = ix + j * step;
+        out[j * to_stride] = inside && at_x >= 0 && at_x < width ? row[at_x * x_stride] : 0.0f;
+      }
+    }
+    i += n;
+    at.advance(patches, n);
+  }
+}
+
 // Positions whose patches are gathered at a time, and the columns that one task has of them.
 constexpr int64_t kPositions = 128;
 constexpr int64_t kColumns = 320;
@@ -114,12 +153,16 @@ template <Isa isa>
 [[gnu::always_inline]] inline void multiply_patches(const Patches& patches, const float* dy, int64_t out_channels,
                                                     const Task& task) {
   using TileT = Tile<float, isa>;
+  constexpr int64_t narrow = 8;
   const Column begin(patches, task.begin);
-  Position position(patches, task.first);
+  const bool few = patches.channels() * patches.taps_across < narrow;
   for (int64_t block = task.first; block < task.last; block += kPositions) {
     const int64_t depth = std::min(kPositions, task.last - block);
-    for (int64_t i = 0; i < depth; ++i, position.next(patches)) {
-      gather(patches, position, begin, task.end - task.begin, task.patches + i * task.patch_stride);
+    const Position at(patches, block);
+    if (few) {
+      gather_narrow_block(patches, at, depth, begin, task.end - task.begin, task.patches, task.patch_stride);
+    } else {
+      gather_block(patches, at, depth, begin, task.end - task.begin, task.patches, task.patch_stride);
     }
     pack<TileT::rows>(Matrix<const float>{dy + block * out_channels, out_channels, depth, 1, out_channels}, task.dy);
     for (int64_t column = 0; column < task.end - task.begin; column += TileT::columns) {
@@ -167,7 +210,7 @@ void gradient(const CpuStream& stream, const Patches& patches, const ConstView& 
         float total = sum[0];
         for (int64_t chunk = 1; chunk < cut.chunks; ++chunk) total += sum[chunk * size];
         dw[(o * channels + column.channel) * taps + column.tap_row * patches.taps_across + column.tap_column] = total;
-        if (++column.channel == channels) column.skip_taps(patches, 1);
+        column.next(patches);
       }
     }
   });
