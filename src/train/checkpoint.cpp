@@ -23,6 +23,7 @@ using files::Path;
 constexpr int64_t kFormatVersion = 1;
 constexpr std::string_view kPrefix = "step-";
 constexpr std::string_view kReplaced = ".old-";  // made room for a new one of the same step
+constexpr std::string_view kSetAside = ".bad-";  // later than what the run went on from
 
 // xxHash's 64-bit XXH3, fed in pieces.
 class Hash {
@@ -226,16 +227,38 @@ void CheckpointStore::save(int64_t step, const CheckpointContents& contents) {
 
 void CheckpointStore::mark_best(int64_t step) { files::move_link(folder_ / "best", checkpoint_name(step)); }
 
-void CheckpointStore::prune(int64_t keep_last) try {
-  std::vector<int64_t> old = checkpoint_steps(folder_);
-  old.resize(size_t(std::max<int64_t>(0, int64_t(old.size()) - keep_last)));
+std::optional<int64_t> CheckpointStore::target_of(const char* link) const {
   std::error_code error;
-  const auto best = step_of(fs::read_symlink(folder_ / "best", error).string());
-  for (const int64_t step : old) {
-    if (step == best) continue;
+  return step_of(fs::read_symlink(folder_ / link, error).string());
+}
+
+void CheckpointStore::go_on_from(int64_t step, std::optional<int64_t> best) {
+  for (const int64_t later : checkpoint_steps(folder_)) {
+    if (later <= step) continue;
+    const Path aside = folder_ / (std::string(kSetAside) + checkpoint_name(later));
+    files::remove_all(aside);
+    files::move(path_of(later), aside);
+    logging::warning(format("{} is set aside as {}: the run goes on from step {}", path_of(later).string(),
+                            aside.filename().string(), step));
+  }
+  if (target_of("last") != step) files::move_link(folder_ / "last", checkpoint_name(step));
+  if (target_of("best") == best) return;
+  if (best && files::is_there(path_of(*best)))
+    mark_best(*best);
+  else
+    files::remove_all(folder_ / "best");
+}
+
+void CheckpointStore::prune(int64_t keep_last, int64_t step) try {
+  std::vector<int64_t> old = checkpoint_steps(folder_);
+  std::erase_if(old, [&](int64_t other) { return other > step; });
+  old.resize(size_t(std::max<int64_t>(0, int64_t(old.size()) - keep_last)));
+  const auto last = target_of("last"), best = target_of("best");
+  std::erase_if(old, [&](int64_t other) { return other == last || other == best; });
+  for (const int64_t other : old) {
     // A name that no reader looks at, before the files go one by one.
-    const Path temporary = folder_ / (std::string(kTemporary) + checkpoint_name(step));
-    files::move(path_of(step), temporary);
+    const Path temporary = folder_ / (std::string(kTemporary) + checkpoint_name(other));
+    files::move(path_of(other), temporary);
     files::remove_all(temporary);
   }
 } catch (const CheckpointError& e) {

@@ -10,6 +10,7 @@
 // untouched and no half one. All errors are CheckpointErrors.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -60,14 +61,19 @@ class CheckpointStore {
   void save(int64_t step, const CheckpointContents& contents);
   // Points `best` at a step that was saved.
   void mark_best(int64_t step);
-  // Removes all but the newest `keep_last` and the best one. Does not throw: what cannot be removed is logged.
-  void prune(int64_t keep_last);
+  // For a run that goes on from `step`: later checkpoints, damaged or of another run, stay under names that no reader
+  // looks at, and `last` and `best` point at nothing else than what is left. `best` is where the run says it was.
+  void go_on_from(int64_t step, std::optional<int64_t> best);
+  // Removes what is older than the newest `keep_last` up to `step`, but never a step that `last` or `best` points at.
+  // Does not throw: what cannot be removed is logged.
+  void prune(int64_t keep_last, int64_t step);
 
   files::Path path_of(int64_t step) const { return folder_ / checkpoint_name(step); }
   const files::Path& folder() const { return folder_; }
 
  private:
   void sweep();
+  std::optional<int64_t> target_of(const char* link) const;
 
   files::Path folder_;
 };

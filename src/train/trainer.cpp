@@ -49,6 +49,7 @@ Trainer::Trainer(const Experiment& experiment, const data::OpenedData& data, Lea
   state_.seed = experiment.config.seed;
   state_.validated = true;
   if (start.from) load(*start.from);
+  if (start.continued && start.from) store_.go_on_from(state_.step, best_step());
   if (!start.continued) {  // a new run, from the checkpoint of another
     state_.log = {};
     state_.best.reset();
@@ -196,7 +197,7 @@ void Trainer::write_checkpoint() {
   }
   store_.save(state_.step, {learner_.model_state(), learner_.optimizer_state(), config::write(state), config_text_});
   if (is_best()) store_.mark_best(state_.step);
-  store_.prune(experiment_.config.checkpoint.keep_last);
+  store_.prune(experiment_.config.checkpoint.keep_last, state_.step);
   logging::flush();
 }
 
@@ -221,6 +222,7 @@ void Trainer::recover() {
         "checkpoint is from before");
   }
   load(*checkpoint);
+  store_.go_on_from(state_.step, best_step());
   begin_ = Clock::now();
   state_.guarded_until = step;
   log_.emplace(store_.folder().parent_path(), log_options(experiment_),

@@ -202,7 +202,7 @@ TEST_SUITE("checkpoint") {
     for (const int64_t step : {10, 20, 30, 40}) {
       store.save(step, contents(step));
       if (step == 20) store.mark_best(20);
-      store.prune(2);
+      store.prune(2, step);
     }
     CHECK(names_in(store.folder()) ==
           std::vector<std::string>{"best", "last", "step-00000020", "step-00000030", "step-00000040"});
@@ -214,6 +214,36 @@ TEST_SUITE("checkpoint") {
     CHECK(checkpoint.folder().filename() == "step-00000040");
     CHECK(checkpoint.config_text() == "rstorch: 1\n");
     CHECK(checkpoint.trainer().tensor("fc.weight/exp_avg").to_vector<double>() == std::vector<double>{0.5, 0.25});
+  }
+
+  TEST_CASE("prune looks at no step beyond the run's own, and keeps what a link points at") {
+    const TemporaryFolder folder;
+    CheckpointStore store(folder.path());
+    for (const int64_t step : {900, 901, 902, 10, 20, 30}) store.save(step, contents(step));
+    store.prune(1, 30);
+    CHECK(checkpoint_steps(folder.path()) == std::vector<int64_t>{30, 900, 901, 902});
+    CHECK(step_in(folder.path() / "last") == 30);
+    store.save(40, contents(40));
+    files::move_link(folder.path() / "last", "step-00000030");
+    store.prune(1, 40);
+    CHECK(checkpoint_steps(folder.path()) == std::vector<int64_t>{30, 40, 900, 901, 902});
+  }
+
+  TEST_CASE("a run that goes on from a step sets later ones aside, and its links follow") {
+    const Quiet quiet;
+    const TemporaryFolder folder;
+    CheckpointStore store(folder.path());
+    for (const int64_t step : {10, 20, 30}) store.save(step, contents(step));
+    store.mark_best(30);
+    store.go_on_from(20, 10);
+    CHECK(names_in(folder.path()) ==
+          std::vector<std::string>{".bad-step-00000030", "best", "last", "step-00000010", "step-00000020"});
+    CHECK(step_in(folder.path() / "last") == 20);
+    CHECK(step_in(folder.path() / "best") == 10);
+    store.save(30, contents(30));
+    store.go_on_from(20, 15);  // a best one that is gone
+    CHECK(names_in(folder.path()) ==
+          std::vector<std::string>{".bad-step-00000030", "last", "step-00000010", "step-00000020"});
   }
 
   TEST_CASE("a changed, shortened or missing file is named") {

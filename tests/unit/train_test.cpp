@@ -203,6 +203,36 @@ TEST_SUITE("resume") {
   }
 }
 
+TEST_SUITE("damage") {
+  // What a run leaves that was killed after step 18.
+  fs::path first_part(const TemporaryFolder& folder) {
+    const TrainResult result = train_text(kEverything, {"run.dir=" + folder.path().string(), "trainer.max_steps=20"});
+    for (const int64_t step : {19, 20}) fs::remove_all(result.run / "checkpoints" / checkpoint_name(step));
+    return result.run;
+  }
+  TrainResult continued(const TemporaryFolder& folder, std::vector<std::string> overrides = {}) {
+    overrides.insert(overrides.end(), {"run.dir=" + folder.path().string(), "checkpoint.resume=auto"});
+    return train_text(kEverything, overrides);
+  }
+  void damage(const fs::path& checkpoint) { std::ofstream(checkpoint / "model.safetensors") << "x"; }
+
+  TEST_CASE("damaged checkpoints of later steps push out none of the continued run's") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    const fs::path checkpoints = first_part(folder) / "checkpoints";
+    for (const int64_t step : {7000, 8000, 9000}) {
+      fs::copy(checkpoints / checkpoint_name(10), checkpoints / checkpoint_name(step));
+      damage(checkpoints / checkpoint_name(step));
+    }
+    const TrainResult result = continued(folder, {"checkpoint.keep_last=2", "checkpoint.every=10 steps"});
+    CHECK(result.step == 60);
+    CHECK(read_training_state(Checkpoint(checkpoints / "last")).step == 60);
+    CHECK(Checkpoint(checkpoints / "best").bytes() > 0);
+    CHECK(checkpoint_steps(checkpoints).back() == 60);
+    CHECK(fs::exists(checkpoints / ".bad-step-00009000/model.safetensors"));
+  }
+}
+
 TEST_SUITE("training") {
   TEST_CASE("parts of a batch give the update of the whole batch") {
     const QuietLog quiet;
