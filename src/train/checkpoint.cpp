@@ -79,20 +79,8 @@ std::optional<int64_t> step_of(std::string_view name) {
   int64_t step = 0;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), step);
   if (error != std::errc() || end != name.data() + name.size()) return {};
+  if (name != format("{:08}", step)) return {};  // not a name that we give
   return step;
-}
-
-std::vector<std::string> names_in(const Path& folder) {
-  std::vector<std::string> names;
-  std::error_code error;
-  for (fs::directory_iterator i(folder, error), end; !error && i != end; i.increment(error)) {
-    names.push_back(i->path().filename().string());
-  }
-  if (error) {
-    errno = error.value();
-    files::fail("list", folder);
-  }
-  return names;
 }
 
 // A run folder or a folder of checkpoints stands for its last one.
@@ -155,7 +143,7 @@ std::string checkpoint_name(int64_t step) { return format("{}{:08}", kPrefix, st
 
 std::vector<int64_t> checkpoint_steps(const Path& folder) {
   std::vector<int64_t> out;
-  for (const std::string& name : names_in(folder)) {
+  for (const std::string& name : files::names_in(folder)) {
     if (const auto step = step_of(name)) out.push_back(*step);
   }
   std::sort(out.begin(), out.end());
@@ -182,7 +170,7 @@ CheckpointStore::CheckpointStore(Path folder) : folder_(std::move(folder)) {
 }
 
 void CheckpointStore::sweep() {
-  for (const std::string& name : names_in(folder_)) {
+  for (const std::string& name : files::names_in(folder_)) {
     if (name.starts_with(kTemporary)) files::remove_all(folder_ / name);
     if (!name.starts_with(kReplaced)) continue;
     const Path current = folder_ / name.substr(kReplaced.size());

@@ -142,6 +142,18 @@ nn::StateDict load_weights(const std::string& path) {
 
 }  // namespace
 
+void RunSection::validate(const Value& at, Report& report) const {
+  const auto is_visible = [](char c) { return static_cast<unsigned char>(c) > ' '; };
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < ' '; };
+  const bool usable = name != "." && name != ".." && name.find('/') == name.npos && std::ranges::any_of(name, is_visible) &&
+                      std::ranges::none_of(name, is_control);
+  const Value* given = at.find("name");
+  if (usable || !given) return;
+  report.error(Code::out_of_range, "`run.name` is no name for a folder")
+      .at(*given)
+      .help("write a name such as `resnet-64`; where run folders are made is said by run.dir");
+}
+
 void TrainerSection::validate(const Value& at, Report& report) const {
   if (max_epochs || max_steps || max_time) return;
   report.error(Code::missing_key, "the run has no end").entry(at).help("give max_epochs, max_steps or max_time");

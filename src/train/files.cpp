@@ -134,6 +134,19 @@ void read_pieces(const Path& path, const std::function<void(std::string_view)>& 
   }
 }
 
+std::vector<std::string> names_in(const Path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (std::filesystem::directory_iterator i(folder, error), end; !error && i != end; i.increment(error)) {
+    names.push_back(i->path().filename().string());
+  }
+  if (error) {
+    errno = error.value();
+    fail("list", folder);
+  }
+  return names;
+}
+
 std::string read_text(const Path& path) {
   std::string text;
   read_pieces(path, [&](std::string_view piece) { text += piece; });

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 
@@ -93,6 +94,7 @@ class LineFile {
 Descriptor try_lock_folder(const Path& folder);
 
 bool is_there(const Path& path);
+std::vector<std::string> names_in(const Path& folder);  // in no order
 std::string read_text(const Path& path);
 // The contents in pieces, front to back.
 void read_pieces(const Path& path, const std::function<void(std::string_view)>& piece);

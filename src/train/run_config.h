@@ -40,6 +40,7 @@ struct RunSection {
     field("name", &RunSection::name, "Name of the run's folder; left out: the config's file name.", config::non_empty);
     field("dir", &RunSection::dir, "Where run folders are made.", config::non_empty);
   }
+  void validate(const config::Value& at, config::Report& report) const;
 };
 
 struct EarlyStopping {

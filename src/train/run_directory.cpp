@@ -1,33 +1,76 @@
 #include "train/run_directory.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <charconv>
 
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "config/load.h"
 #include "train/training_state.h"
 
 namespace rstorch {
 namespace {
 
+namespace fs = std::filesystem;
 using files::Path;
 
-constexpr int kMaxRuns = 10000;
+constexpr int kMaxRuns = 1000000;
 
-// NAME, NAME-2, NAME-3, ...
+// A run's folder is empty (it was killed at once) or has a folder of checkpoints, which is made first.
+bool is_run(const Path& path) {
+  std::error_code error;
+  if (!fs::is_directory(path, error)) return false;
+  if (fs::is_empty(path, error)) return true;
+  const Path checkpoints = path / "checkpoints";
+  if (!fs::is_directory(checkpoints, error)) return false;
+  const std::vector<std::string> names = files::names_in(checkpoints);
+  return !checkpoint_steps(checkpoints).empty() || std::ranges::all_of(names, [](const std::string& name) {
+    return name.starts_with('.') || name == "last" || name == "best";
+  });
+}
+
+// The number of NAME, NAME-2, NAME-3, ...; 0: another name.
+int number_of(std::string_view folder, std::string_view name) {
+  if (folder == name) return 1;
+  if (!folder.starts_with(name)) return 0;
+  folder.remove_prefix(name.size());
+  int number = 0;
+  std::from_chars(folder.data() + std::min<size_t>(1, folder.size()), folder.data() + folder.size(), number);
+  return number > 1 && number < kMaxRuns && folder == format("-{}", number) ? number : 0;
+}
 Path numbered(const Path& root, const std::string& name, int number) {
   return root / (number == 1 ? name : format("{}-{}", name, number));
 }
 
-bool is_finished(const Path& run) {
-  const auto latest = latest_checkpoint(run / "checkpoints");
-  return latest && read_training_state(*latest).finished;
+// Whether a numbered folder is of the name: a run of the name `a-2` is not the second one of the name `a`.
+bool has_name(const Path& run, const std::string& name) {
+  const Path file = run / "config.resolved.yaml";
+  if (!files::is_there(file)) return true;
+  config::Report ignored;
+  const config::Value config = config::parse(files::read_text(file), file.string(), ignored);
+  const config::Value* section = config.find("run");
+  const config::Value* given = section ? section->find("name") : nullptr;
+  return !given || *given == config::Value(name);
 }
 
-// Makes the first folder of the name that is free; other processes may be doing the same.
-Path make_folder(const Path& root, const std::string& name) {
+// The newest run of the name, number 0: there is none.
+int last_number(const Path& root, const std::string& name) {
+  int last = 0;
+  if (!files::is_there(root)) return last;
+  for (const std::string& folder : files::names_in(root)) {
+    const int number = number_of(folder, name);
+    const bool is_of_name = number == 1 || (number > last && has_name(root / folder, name));
+    if (number > last && is_of_name && is_run(root / folder)) last = number;
+  }
+  return last;
+}
+
+// Makes the first free folder of the name behind number `last`; other processes may be doing the same.
+Path make_folder(const Path& root, const std::string& name, int last) {
   files::make_folders(root);
-  for (int number = 1; number < kMaxRuns; ++number) {
+  for (int number = last + 1; number <= kMaxRuns; ++number) {
     const Path path = numbered(root, name, number);
     if (::mkdir(path.c_str(), 0777) == 0) return path;
     if (errno != EEXIST) files::fail("make the folder", path);
@@ -35,15 +78,26 @@ Path make_folder(const Path& root, const std::string& name) {
   throw CheckpointError(format("{} and its numbered folders are all taken", (root / name).string()), "give run.name");
 }
 
-// The newest folder of the name, number 0: there is none.
-int last_number(const Path& root, const std::string& name) {
-  int number = 0;
-  while (files::is_there(numbered(root, name, number + 1))) ++number;
-  return number;
+RunStart new_run(const Path& root, const std::string& name, int last, std::optional<Checkpoint> from) {
+  RunStart start{RunDirectory(make_folder(root, name, last)), std::move(from), false, false};
+  files::make_folders(start.directory.checkpoints());
+  return start;
 }
 
-RunStart new_run(const Path& root, const std::string& name, std::optional<Checkpoint> from) {
-  return {RunDirectory(make_folder(root, name)), std::move(from), false, false};
+// What there is to know of the newest run of a name when another one begins.
+void say_how_it_stands(const Path& run) try {
+  const auto latest = latest_checkpoint(run / "checkpoints");
+  if (latest && read_training_state(*latest).finished) return;
+  logging::info(format("{} is unfinished: --resume continues it. This is a new run.", run.string()));
+} catch (const CheckpointError& e) {
+  logging::warning(format("{} is damaged: {}. This is a new run.", run.string(), e.what()));
+}
+
+Checkpoint checkpoint_of(const Path& folder, int64_t step) {
+  Checkpoint checkpoint(folder / checkpoint_name(step));
+  const int64_t own = read_training_state(checkpoint).step;
+  if (own == step) return checkpoint;
+  throw CheckpointError(format("{} is not what its name says: it is of step {}", checkpoint.folder().string(), own));
 }
 
 RunStart continue_run(const Path& path) {
@@ -62,26 +116,32 @@ RunDirectory::RunDirectory(Path path) : path_(std::move(path)), lock_(files::try
 
 RunStart start_run(const Path& root, const std::string& name, const std::string& resume) {
   const int last = last_number(root, name);
-  if (resume == "auto") return last > 0 ? continue_run(numbered(root, name, last)) : new_run(root, name, {});
-  if (resume != "never") return new_run(root, name, Checkpoint(resume));
-  if (last > 0 && !is_finished(numbered(root, name, last))) {
-    logging::info(
-        format("{} is unfinished: --resume continues it. This is a new run.", numbered(root, name, last).string()));
+  if (resume != "auto" && resume != "never") return new_run(root, name, last, Checkpoint(resume));
+  if (resume == "auto" && last > 0) return continue_run(numbered(root, name, last));
+  if (last > 0) say_how_it_stands(numbered(root, name, last));
+  RunStart start = new_run(root, name, last, {});
+  if (resume == "auto" && start.directory.path() != root / name) {
+    logging::warning(format("{} is not the folder of a run: a new run begins beside it", (root / name).string()));
   }
-  return new_run(root, name, {});
+  return start;
 }
 
 std::optional<Checkpoint> latest_checkpoint(const Path& checkpoints) {
   if (!files::is_there(checkpoints)) return {};
+  std::vector<std::string> damaged;
   const std::vector<int64_t> steps = checkpoint_steps(checkpoints);
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
     try {
-      return Checkpoint(checkpoints / checkpoint_name(*step));
+      Checkpoint newest = checkpoint_of(checkpoints, *step);
+      for (const std::string& what : damaged) logging::warning(format("{}; the one of step {} is whole", what, *step));
+      return newest;
     } catch (const CheckpointError& e) {
-      logging::warning(format("{}; an earlier checkpoint is used", e.what()));
+      damaged.emplace_back(e.what());
     }
   }
-  return {};
+  if (damaged.empty()) return {};
+  throw CheckpointError(format("no checkpoint in {} can be read: {}", checkpoints.string(), join(damaged, "; ")),
+                        "bring one of them back; or begin a new run, without --resume");
 }
 
 }  // namespace rstorch

@@ -34,7 +34,8 @@ struct RunStart {
 // `resume`: never, auto, or the path of a checkpoint. Says in the log what it found and chose.
 RunStart start_run(const files::Path& root, const std::string& name, const std::string& resume);
 
-// The newest checkpoint of a folder of checkpoints that is complete. Damaged ones are skipped with a warning.
+// The newest checkpoint of a folder of checkpoints that is complete. Damaged ones are skipped with a warning; throws
+// CheckpointError where all are damaged.
 std::optional<Checkpoint> latest_checkpoint(const files::Path& checkpoints);
 
 }  // namespace rstorch

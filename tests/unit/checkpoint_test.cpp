@@ -294,6 +294,18 @@ TEST_SUITE("checkpoint") {
     CHECK(checkpoint_steps(folder.path()) == std::vector<int64_t>{1, 2, 3});
   }
 
+  TEST_CASE("all are damaged: each is named") {
+    const TemporaryFolder folder;
+    CheckpointStore store(folder.path());
+    for (const int64_t step : {1, 2}) store.save(step, contents(step));
+    fs::remove(store.path_of(1) / "manifest.json");
+    fs::rename(store.path_of(2), store.path_of(3));  // of another step than its name says
+    const std::string message = message_of([&] { latest_checkpoint(folder.path()); });
+    CHECK(message == Contains("no checkpoint in " + folder.path().string() + " can be read"));
+    CHECK(message == Contains("step-00000001 is not a complete checkpoint"));
+    CHECK(message == Contains("step-00000003 is not what its name says: it is of step 2"));
+  }
+
   TEST_CASE("what killed processes left is cleared, what they replaced comes back") {
     const TemporaryFolder folder;
     {
@@ -445,6 +457,38 @@ TEST_SUITE("run folders") {
     CHECK(start_run(root, "a", "never").directory.path() == root / "a-2");
     CHECK(start_run(root, "a", "never").directory.path() == root / "a-3");
     CHECK(start_run(root, "b", "auto").directory.path() == root / "b");
+  }
+
+  TEST_CASE("auto takes the highest number, whatever gaps there are, and no folder that is not such a run") {
+    const Quiet quiet;
+    const TemporaryFolder folder;
+    const fs::path root = folder.path();
+    for (const char* name : {"a", "a-2", "a-4"}) finish(root / name, false, 7);
+    finish(root / "a-5", false, 7);
+    folder.write("a-5/config.resolved.yaml", "run: {name: a-5}");  // a name of its own
+    for (const char* name : {"a-06", "a-7x", "ab-8"}) finish(root / name, false, 7);
+    CHECK(start_run(root, "a", "auto").directory.path() == root / "a-4");
+    CHECK(start_run(root, "a", "never").directory.path() == root / "a-6");
+
+    finish(root / "moved", false, 7);
+    folder.write("moved/config.resolved.yaml", "run: {name: before}");
+    CHECK(start_run(root, "moved", "auto").directory.path() == root / "moved");
+
+    fs::create_directories(root / "b");
+    folder.write("b/notes.txt", "mine");
+    CHECK(start_run(root, "b", "auto").directory.path() == root / "b-2");
+    CHECK(names_in(root / "b") == std::vector<std::string>{"notes.txt"});
+  }
+
+  TEST_CASE("the newest run of the name is damaged: a new one begins all the same") {
+    const Quiet quiet;
+    const TemporaryFolder folder;
+    const fs::path root = folder.path();
+    finish(root / "a", false, 7);
+    CheckpointContents unreadable = contents(8);
+    unreadable.state = config::Value::map({{"step", "eight"}});
+    CheckpointStore(root / "a/checkpoints").save(7, unreadable);
+    CHECK(start_run(root, "a", "never").directory.path() == root / "a-2");
   }
 
   TEST_CASE("auto continues the newest, and says so when it is finished") {

@@ -231,6 +231,16 @@ TEST_SUITE("damage") {
     CHECK(checkpoint_steps(checkpoints).back() == 60);
     CHECK(fs::exists(checkpoints / ".bad-step-00009000/model.safetensors"));
   }
+
+  TEST_CASE("a run of which no checkpoint can be read is not begun anew") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    const fs::path run = first_part(folder);
+    const auto metrics = metrics_of(run);
+    for (const int64_t step : checkpoint_steps(run / "checkpoints")) damage(run / "checkpoints" / checkpoint_name(step));
+    CHECK_THROWS_AS(continued(folder), CheckpointError);
+    CHECK(metrics_of(run) == metrics);
+  }
 }
 
 TEST_SUITE("training") {
@@ -455,6 +465,9 @@ trainer: {max_epochs: 1}
     CHECK(contains(errors_of(kEverything, {"checkpoint.keep_best={metric: val.acc}"}), "there is no metric `val.acc`"));
     CHECK(contains(errors_of(kEverything, {"~trainer.max_steps"}), "the run has no end"));
     CHECK(contains(errors_of(kEverything, {"trainer.val_every=2h"}), "val_every"));
+    for (const char* name : {"' '", ".", "..", "a/b", "/tmp/a", "\"a\\nb\""}) {
+      CHECK(contains(errors_of(kEverything, {format("run.name={}", name)}), "`run.name` is no name for a folder"));
+    }
   }
 
   TEST_CASE("the resolved config means the same, and has every key") {
