@@ -1,5 +1,8 @@
 #include "train/train.h"
 
+#include <algorithm>
+#include <cerrno>  // program_invocation_name
+
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/load.h"
@@ -17,17 +20,39 @@ struct Arguments {
   bool dry_run = false;
 };
 
-void say_how_it_ended(const TrainResult& result, const std::string& config) {
+// As a shell reads it back.
+std::string shell_word(const std::string& word) {
+  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=,@%+-";
+  if (!word.empty() && word.find_first_not_of(kPlain) == word.npos) return word;
+  std::string out = "'";
+  for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+// What to type so that the run goes on, with these overrides beside those it was started with.
+std::string command_to_continue(const Arguments& arguments, const std::vector<std::string>& more) {
+  const auto key = [](const std::string& override) { return override.substr(0, override.find('=')); };
+  std::vector<std::string> words = {program_invocation_name, "train", arguments.config};
+  for (const std::string& given : arguments.overrides) {
+    const auto replaces = [&](const std::string& other) { return key(other) == key(given); };
+    if (std::ranges::none_of(more, replaces)) words.push_back(given);
+  }
+  words.insert(words.end(), more.begin(), more.end());
+  if (arguments.smoke) words.emplace_back("--smoke");
+  words.emplace_back("--resume");
+  for (std::string& word : words) word = shell_word(word);
+  return format("{}", join(words, " "));
+}
+
+void say_how_it_ended(const TrainResult& result, const Arguments& arguments) {
   if (result.nothing_to_do) {
-    print(
-        format("{} is finished, at step {}: there is nothing to continue.\n"
-               "To train on: rstorch train {} checkpoint.resume={}/checkpoints/last trainer.max_epochs=...\n",
-               result.run.string(), result.step, config, result.run.string()));
+    print(format("{} is finished, at step {}: there is nothing to continue.\n", result.run.string(), result.step));
+    if (!result.longer.empty()) print(format("To train on: {}\n", command_to_continue(arguments, result.longer)));
     return;
   }
   if (result.outcome == Trainer::Outcome::stopped) {
-    logging::info(format("stopped by {} after step {}, saved; rstorch train {} --resume continues", result.stop_reason,
-                         result.step, config));
+    logging::info(format("stopped by {} after step {}, saved; continue with: {}", result.stop_reason, result.step,
+                         command_to_continue(arguments, {})));
     return;
   }
   Metrics shown;
@@ -51,7 +76,7 @@ ExitCode run(const Arguments& arguments) {
     return ExitCode::success;
   }
   const TrainResult result = train({loaded.experiment, loaded.text, limits});
-  say_how_it_ended(result, arguments.config);
+  say_how_it_ended(result, arguments);
   return result.outcome == Trainer::Outcome::stopped ? ExitCode::requeue : ExitCode::success;
 }
 

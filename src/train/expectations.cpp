@@ -90,7 +90,8 @@ std::vector<Expectation> read_expectations(const Value& section, const std::vect
   return out;
 }
 
-void check_expectations(const std::vector<Expectation>& expectations, const Metrics& metrics) {
+void check_expectations(const std::vector<Expectation>& expectations, const Metrics& metrics,
+                        const std::string& run) {
   std::vector<std::string> failed;
   SourcePosition position;
   for (const Expectation& expected : expectations) {
@@ -98,10 +99,10 @@ void check_expectations(const std::vector<Expectation>& expectations, const Metr
     if (value && expected.holds(*value)) continue;
     if (failed.empty()) position = expected.position;
     failed.push_back(value ? format("{} is {:.6g}, expected {}", expected.metric, *value, expected.text)
-                           : format("{} was never measured, expected {}", expected.metric, expected.text));
+                           : format("{} has no finite value, expected {}", expected.metric, expected.text));
   }
   if (failed.empty()) return;
-  ExpectationError error(format("the run does not do what its config expects: {}", join(failed, "; ")));
+  ExpectationError error(format("{} does not do what its config expects: {}", run, join(failed, "; ")));
   error.set_position(std::move(position));
   throw error;
 }

@@ -24,7 +24,7 @@ struct Expectation {
 // `metrics`: the names there are.
 std::vector<Expectation> read_expectations(const config::Value& section, const std::vector<std::string>& metrics,
                                            config::Report& report);
-// Throws ExpectationError that names every one that does not hold.
-void check_expectations(const std::vector<Expectation>& expectations, const Metrics& metrics);
+// Throws ExpectationError that names every one that does not hold. `run`: whose metrics they are.
+void check_expectations(const std::vector<Expectation>& expectations, const Metrics& metrics, const std::string& run);
 
 }  // namespace rstorch

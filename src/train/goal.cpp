@@ -1,6 +1,9 @@
 #include "train/goal.h"
 
+#include <algorithm>
 #include <cmath>
+
+#include "train/cadence.h"
 
 namespace rstorch {
 namespace {
@@ -37,6 +40,13 @@ std::optional<Goal> stopping_goal(const Experiment& experiment) {
   const std::optional<EarlyStopping>& stopping = experiment.config.trainer.early_stopping;
   if (!stopping || !experiment.data.has_val()) return {};
   return make_goal(experiment, stopping->metric, stopping->mode);
+}
+
+RunEnd run_end(const Experiment& experiment, const optim::RunLength& length, std::optional<int64_t> limit) {
+  RunEnd end{length.total_steps, stopping_goal(experiment)};
+  if (limit) end.last_step = std::min(*limit, end.last_step.value_or(*limit));
+  if (end.goal) end.patience = in_steps(experiment.config.trainer.early_stopping->patience, length.steps_per_epoch);
+  return end;
 }
 
 }  // namespace rstorch

@@ -28,7 +28,7 @@ struct RunStart {
   RunDirectory directory;
   std::optional<Checkpoint> from;  // where to go on; unset: from the beginning
   bool continued = false;          // the folder was there: its files are cut back to `from`
-  bool finished = false;           // nothing is left to do
+  bool finished = false;           // it had come to its end; the config may now want more
 };
 
 // `resume`: never, auto, or the path of a checkpoint. Says in the log what it found and chose.

@@ -29,10 +29,9 @@ std::string describe_batch(const Experiment& experiment) {
                       : format("batch {}", batch);
 }
 
-// Paths of keys whose values differ; where a run goes and how long it lasts may.
+// Paths of keys whose values differ; where a run goes may.
 void differences(const Value& before, const Value& now, std::vector<std::string>& out) {
-  static constexpr std::string_view kFree[] = {
-      "run", "checkpoint", "logging", "expect", "trainer.max_epochs", "trainer.max_steps", "trainer.max_time"};
+  static constexpr std::string_view kFree[] = {"run", "checkpoint", "logging", "expect", "trainer.max_time"};
   if (std::find(std::begin(kFree), std::end(kFree), now.path()) != std::end(kFree) || before == now) return;
   if (!before.is_map() || !now.is_map()) {
     out.push_back(now.path());
@@ -51,6 +50,12 @@ void warn_of_changes(const Experiment& experiment, const data::OpenedData& data,
   config::Report ignored;
   std::vector<std::string> changed;
   differences(config::parse(from.config_text(), "config.yaml", ignored), experiment.resolved, changed);
+  // How long a run lasts may change, but the rates of most schedules depend on it.
+  const auto is_length = [](const std::string& path) { return path == "trainer.max_epochs" || path == "trainer.max_steps"; };
+  if (std::erase_if(changed, is_length) > 0 && experiment.schedule.name() != "constant") {
+    logging::warning(format("the length of the run has changed: lr_scheduler `{}` gives the rates of the new length",
+                            experiment.schedule.name()));
+  }
   if (!changed.empty()) {
     logging::warning(format("the config differs from the checkpoint's in: {}; this one holds", join(changed, ", ")));
   }
@@ -64,11 +69,25 @@ void write_configs(const files::Path& run, const TrainRequest& request) {
   files::write_atomically(run / "config.resolved.yaml", config::dump_yaml(request.experiment.resolved));
 }
 
-TrainResult nothing_to_do(const RunStart& start) {
+// Overrides with which a run that has reached its end goes on for as long again.
+std::vector<std::string> longer(const TrainerSection& settings, const optim::RunLength& length, const RunEnd& end,
+                                const TrainingState& state) {
+  std::vector<std::string> out;
+  const int64_t epochs = (state.step + length.steps_per_epoch - 1) / length.steps_per_epoch;
+  if (settings.max_steps && *settings.max_steps <= state.step)
+    out.push_back(format("trainer.max_steps={}", 2 * state.step));
+  if (settings.max_epochs && *settings.max_epochs <= epochs) out.push_back(format("trainer.max_epochs={}", 2 * epochs));
+  if (end.out_of_patience(state)) out.emplace_back("~trainer.early_stopping");
+  return out;
+}
+
+TrainResult nothing_to_do(const files::Path& run, const TrainingState& state) {
   TrainResult result;
   result.nothing_to_do = true;
-  result.run = start.directory.path();
-  result.step = read_training_state(*start.from).step;
+  result.run = run;
+  result.step = state.step;
+  result.seconds = state.seconds;
+  result.metrics = {state.metrics.begin(), state.metrics.end()};
   return result;
 }
 
@@ -96,14 +115,23 @@ TrainResult train(const TrainRequest& request) {
   const data::OpenedData data = open_data(experiment, request.limits);
 
   // All that may go wrong with what the user gave goes wrong before there is a run folder.
-  Learner learner(experiment, experiment.build_model(data.train->spec(), device), run_length(experiment, *data.train),
-                  device);
+  const optim::RunLength length = run_length(experiment, *data.train);
+  const RunEnd end = run_end(experiment, length, request.limits.steps);
+  Learner learner(experiment, experiment.build_model(data.train->spec(), device), length, device);
 
   const RunStart start = start_run(config.run.dir, config.run.name, config.checkpoint.resume);
-  if (start.finished) return nothing_to_do(start);
   const files::Path run = start.directory.path();
+  if (start.finished) {
+    const TrainingState state = read_training_state(*start.from);
+    if (end.reached(state)) {
+      TrainResult result = nothing_to_do(run, state);
+      result.longer = longer(config.trainer, length, end, state);
+      check_expectations(experiment.expectations, result.metrics, run.string());
+      return result;
+    }
+  }
   logging::set_file((run / "train.log").string());
-  Trainer trainer(experiment, data, std::move(learner), start, request.limits);
+  Trainer trainer(experiment, data, std::move(learner), start, end);
   if (start.from) warn_of_changes(experiment, data, *start.from);
   write_configs(run, request);
 
@@ -118,7 +146,9 @@ TrainResult train(const TrainRequest& request) {
   result.seconds = trainer.seconds();
   result.metrics = trainer.metrics();
   if (result.outcome == Trainer::Outcome::stopped) result.stop_reason = trainer.stop_reason();
-  if (result.outcome == Trainer::Outcome::finished) check_expectations(experiment.expectations, result.metrics);
+  if (result.outcome == Trainer::Outcome::finished) {
+    check_expectations(experiment.expectations, result.metrics, run.string());
+  }
   return result;
 }
 

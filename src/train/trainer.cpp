@@ -12,10 +12,6 @@ namespace {
 
 constexpr double kSecondsBetweenLines = 10;
 
-std::optional<int64_t> smaller(std::optional<int64_t> a, std::optional<int64_t> b) {
-  return a && b ? std::min(*a, *b) : (a ? a : b);
-}
-
 MetricsLog::Options log_options(const Experiment& experiment) {
   const LoggingSection& logging = experiment.config.logging;
   MetricsLog::Options options{logging.jsonl, logging.csv, {"lr", "train.loss", "samples_per_s"}};
@@ -29,16 +25,15 @@ MetricsLog::Options log_options(const Experiment& experiment) {
 }  // namespace
 
 Trainer::Trainer(const Experiment& experiment, const data::OpenedData& data, Learner learner, const RunStart& start,
-                 const RunLimits& limits)
+                 RunEnd end)
     : experiment_(experiment),
       settings_(experiment.config.trainer),
       loader_(*data.train, experiment.data.train_options(experiment.seed())),
       epoch_steps_(loader_.size()),
-      last_step_(smaller(run_length(experiment, *data.train).total_steps, limits.steps)),
+      end_(std::move(end)),
       learner_(std::move(learner)),
       evaluator_(learner_.model(), learner_.loss(), experiment.metrics, learner_.device()),
       best_goal_(best_goal(experiment)),
-      stopping_goal_(stopping_goal(experiment)),
       data_state_(data.state),
       config_text_(config::dump_yaml(experiment.resolved)),
       store_(start.directory.checkpoints()),
@@ -53,7 +48,6 @@ Trainer::Trainer(const Experiment& experiment, const data::OpenedData& data, Lea
   if (!start.continued) {  // a new run, from the checkpoint of another
     state_.log = {};
     state_.best.reset();
-    state_.finished = false;
   }
   log_.emplace(start.directory.path(), log_options(experiment), MetricsLog::Sizes{state_.log.jsonl, state_.log.csv});
   batches_.emplace(loader_.stream(state_.step));
@@ -65,15 +59,16 @@ void Trainer::load(const Checkpoint& checkpoint) {
   if (state_.loss.samples > 0) {
     learner_.training_loss().merge(Tensor::from({state_.loss.sum, state_.loss.samples}).to(learner_.device()));
   }
+  state_.finished = false;  // it may have to go further than it had
   seconds_before_ = state_.seconds;
 }
 
 Trainer::Outcome Trainer::run() {
   started_ = begin_ = Clock::now();
-  progress_.emplace(Progress::Run{epoch_steps_, last_step_, state_.step});
+  progress_.emplace(Progress::Run{epoch_steps_, end_.last_step, state_.step});
   if (state_.step == 0 && settings_.on_nonfinite == OnNonFinite::rollback) save();
   // A run that was stopped before its validation does that first; one that has more steps than it now may ends here.
-  if (!state_.finished && (!state_.validated || is_last_step()) && !finish_step()) return Outcome::stopped;
+  if ((!state_.validated || is_last_step()) && !finish_step()) return Outcome::stopped;
   while (!state_.finished) {
     train_step();
     if (!finish_step()) return Outcome::stopped;
@@ -114,7 +109,7 @@ bool Trainer::finish_step() {
     note_validation(*values);
   }
   if (log_due) say_where_we_are(validation_due);
-  state_.finished = is_last_step() || patience_is_over();
+  state_.finished = end_.reached(state_);
   if (save_due || is_best() || state_.finished) save();
   return true;
 }
@@ -146,7 +141,7 @@ void Trainer::note_validation(const Metrics& values) {
   for (const auto& [name, value] : values) named.emplace_back("val." + name, value);
   write_line(named);
   if (best_goal_) best_goal_->update(state_.best, state_.metrics.at(best_goal_->metric), state_.step);
-  if (stopping_goal_) stopping_goal_->update(state_.stopping, state_.metrics.at(stopping_goal_->metric), state_.step);
+  if (end_.goal) end_.goal->update(state_.stopping, state_.metrics.at(end_.goal->metric), state_.step);
   state_.validated = true;
 }
 
@@ -236,11 +231,6 @@ void Trainer::recover() {
 
 // --- The end
 // --------------------------------------------------------------------------------------------------------------
-
-bool Trainer::patience_is_over() const {
-  if (!stopping_goal_ || !state_.stopping) return false;
-  return state_.step - state_.stopping->step >= in_steps(settings_.early_stopping->patience, epoch_steps_);
-}
 
 bool Trainer::out_of_time() const {
   return settings_.max_time && seconds_since(started_) >= settings_.max_time->amount;

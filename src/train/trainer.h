@@ -37,7 +37,7 @@ class Trainer {
 
   // All must outlive it.
   Trainer(const Experiment& experiment, const data::OpenedData& data, Learner learner, const RunStart& start,
-          const RunLimits& limits);
+          RunEnd end);
 
   Outcome run();
 
@@ -62,10 +62,9 @@ class Trainer {
   bool everything_finite();
   void recover();
 
-  bool is_last_step() const { return last_step_ && state_.step >= *last_step_; }
+  bool is_last_step() const { return end_.is_last(state_.step); }
   bool is_best() const { return state_.best && state_.best->step == state_.step; }
   std::optional<int64_t> best_step() const { return state_.best ? std::optional(state_.best->step) : std::nullopt; }
-  bool patience_is_over() const;
   bool out_of_time() const;
   bool stop_requested() const { return signals_.requested() || out_of_time(); }
 
@@ -74,11 +73,10 @@ class Trainer {
   data::DataLoader loader_;
   int64_t epoch_steps_;
   std::optional<data::DataLoader> val_loader_;
-  std::optional<int64_t> last_step_;
+  RunEnd end_;
   Learner learner_;
   Evaluator evaluator_;
   std::optional<Goal> best_goal_;
-  std::optional<Goal> stopping_goal_;
   config::Value data_state_;
   std::string config_text_;
   CheckpointStore store_;

@@ -46,4 +46,15 @@ expect_text "$work/err" "$checkpoint/model.safetensors is damaged: its hash is"
 expect_exit 9 "$rstorch" inspect "$work/none"
 
 expect_exit 75 "$rstorch" train "$config" "run.dir=$work/runs" trainer.max_time=1ms
-expect_text "$work/err" '--resume continues'
+# The line it says can be pasted, whatever needs quotes in it.
+for _ in 1 2; do
+  expect_exit 75 "$rstorch" train "$config" "run.dir=$work/a b" 'trainer.max_steps=400' trainer.max_time=1ms --resume
+  command=$(sed -n 's/^stopped by trainer.max_time (0.001s) after step [0-9]*, saved; continue with: //p' "$work/err")
+done
+expect_exit 0 bash -c "$command trainer.max_time=1h"
+expect_text "$work/out" "400 steps"
+expect_exit 0 bash -c "$command"
+expect_text "$work/out" "is finished, at step 400"
+expect_exit 0 bash -c "$(sed -n 's/^To train on: //p' "$work/out") trainer.max_time=1h"
+expect_text "$work/out" "800 steps"
+[ "$(ls "$work/a b")" = run ] || fail "another run was made: $(ls "$work/a b")"

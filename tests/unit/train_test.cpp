@@ -190,6 +190,32 @@ TEST_SUITE("resume") {
     check_same_end(whole.run, result.run);
   }
 
+  TEST_CASE("a finished run goes on when its config wants more: as a run of that length") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    const std::vector<std::string> common = {"lr_scheduler=constant", "checkpoint.resume=auto"};
+    const auto to = [&](const char* dir, std::vector<std::string> overrides) {
+      overrides.insert(overrides.end(), common.begin(), common.end());
+      overrides.push_back("run.dir=" + (folder.path() / dir).string());
+      return train_text(kEverything, overrides);
+    };
+    const TrainResult whole = to("whole", {"trainer.max_steps=45"});
+    CHECK(to("part", {"trainer.max_steps=27"}).step == 27);
+    const TrainResult over = to("part", {"trainer.max_steps=27"});
+    CHECK(over.nothing_to_do);
+    CHECK(over.longer == std::vector<std::string>{"trainer.max_steps=54"});
+    const TrainResult more = to("part", {"trainer.max_steps=45"});
+    CHECK(more.step == 45);
+    check_same_end(whole.run, more.run);
+    CHECK(to("part", {"trainer.max_steps=30"}).nothing_to_do);
+
+    const std::string patience = "trainer.early_stopping={metric: val.loss, patience: 1 steps}";
+    const TrainResult early = to("early", {"trainer.max_steps=5000", patience});
+    CHECK(early.step < 5000);
+    CHECK(to("early", {"trainer.max_steps=5000", patience}).longer == std::vector<std::string>{"~trainer.early_stopping"});
+    CHECK(to("early", {format("trainer.max_steps={}", early.step + 1)}).step == early.step + 1);
+  }
+
   TEST_CASE("from a checkpoint by path: a new folder, and its own end") {
     const QuietLog quiet;
     const TemporaryFolder folder;
@@ -313,9 +339,13 @@ trainer: {max_steps: 30}
       CHECK(e.exit_code() == ExitCode::expectation);
     }
     CHECK(contains(message, "val.accuracy is "));
-    CHECK(!message.empty());
+    CHECK(contains(message, (folder.path() / "run").string()));
     CHECK(message.find("train.loss") == std::string::npos);
     CHECK(read_training_state(Checkpoint(folder.path() / "run")).finished);
+    // And so it is each time that somebody asks the finished run.
+    CHECK_THROWS_AS(train_text(kEverything, {dir, "checkpoint.resume=auto", "expect.val.accuracy=> 1"}),
+                    ExpectationError);
+    CHECK(train_text(kEverything, {dir, "checkpoint.resume=auto", "expect.train.loss=< 100"}).nothing_to_do);
   }
 
   TEST_CASE("no step asks the system for memory") {
