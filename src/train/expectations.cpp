@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <optional>
 
 #include "config/suggest.h"
@@ -98,7 +99,7 @@ void check_expectations(const std::vector<Expectation>& expectations, const Metr
     const double* value = find_metric(metrics, expected.metric);
     if (value && expected.holds(*value)) continue;
     if (failed.empty()) position = expected.position;
-    failed.push_back(value ? format("{} is {:.6g}, expected {}", expected.metric, *value, expected.text)
+    failed.push_back(value && std::isfinite(*value) ? format("{} is {:.6g}, expected {}", expected.metric, *value, expected.text)
                            : format("{} has no finite value, expected {}", expected.metric, expected.text));
   }
   if (failed.empty()) return;

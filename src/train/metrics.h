@@ -17,6 +17,8 @@ inline const double* find_metric(const Metrics& metrics, std::string_view name) 
   return nullptr;
 }
 
+// "0.1234"; "nan" without the sign that processors give it.
+std::string metric_text(double value);
 // "loss 0.1234  accuracy 0.9806"
 std::string metrics_text(const Metrics& metrics);
 

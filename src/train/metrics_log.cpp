@@ -19,9 +19,11 @@ std::string json_line(const MetricsRecord& record) {
 
 }  // namespace
 
+std::string metric_text(double value) { return std::isnan(value) ? "nan" : format("{:.4f}", value); }
+
 std::string metrics_text(const Metrics& metrics) {
   std::string out;
-  for (const auto& [name, value] : metrics) out += format("{}{} {:.4f}", out.empty() ? "" : "  ", name, value);
+  for (const auto& [name, value] : metrics) out += format("{}{} {}", out.empty() ? "" : "  ", name, metric_text(value));
   return out;
 }
 

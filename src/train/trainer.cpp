@@ -11,6 +11,7 @@ namespace rstorch {
 namespace {
 
 constexpr double kSecondsBetweenLines = 10;
+constexpr int64_t kMostLeftOut = 20;  // updates in a row, before a run is given up
 
 MetricsLog::Options log_options(const Experiment& experiment) {
   const LoggingSection& logging = experiment.config.logging;
@@ -66,7 +67,7 @@ void Trainer::load(const Checkpoint& checkpoint) {
 Trainer::Outcome Trainer::run() {
   started_ = begin_ = Clock::now();
   progress_.emplace(Progress::Run{epoch_steps_, end_.last_step, state_.step});
-  if (state_.step == 0 && settings_.on_nonfinite == OnNonFinite::rollback) save();
+  if (settings_.on_nonfinite == OnNonFinite::rollback && checkpoint_steps(store_.folder()).empty()) save();
   // A run that was stopped before its validation does that first; one that has more steps than it now may ends here.
   if ((!state_.validated || is_last_step()) && !finish_step()) return Outcome::stopped;
   while (!state_.finished) {
@@ -80,11 +81,19 @@ Trainer::Outcome Trainer::run() {
 void Trainer::train_step() {
   const data::Batch batch = *batches_->next();
   const bool guarded = settings_.on_nonfinite == OnNonFinite::skip || state_.step < state_.guarded_until;
-  if (!learner_.step(batch, guarded ? Learner::Guard::on : Learner::Guard::off)) {
-    logging::warning(format("step {}: the loss or a gradient is not finite; its update is left out", state_.step + 1));
-  }
+  const bool updated = learner_.step(batch, guarded ? Learner::Guard::on : Learner::Guard::off);
   state_.step = learner_.steps();
   state_.epoch = state_.step / epoch_steps_;
+  state_.left_out = updated ? 0 : state_.left_out + 1;
+  if (!updated) {
+    logging::warning(format("step {}: the loss or a gradient is not finite; its update is left out", state_.step));
+    // Some bad samples are what leaving out is for. A run that has nothing else to the end has diverged.
+    const bool hopeless = is_last_step() && 2 * state_.left_out > state_.step;
+    if (hopeless || state_.left_out >= kMostLeftOut) {
+      give_up(format("the last {} updates were left out: their loss or gradients are not finite (steps {} to {})",
+                     state_.left_out, state_.step - state_.left_out + 1, state_.step));
+    }
+  }
   progress_->step(state_.step, batch.size);
 }
 
@@ -157,7 +166,7 @@ void Trainer::say_where_we_are(bool validated) {
   std::string text = progress_->position(state_.step);
   for (const auto& [name, value] : state_.metrics) {
     if (name.starts_with("train.") || (validated && name.starts_with("val.")))
-      text += format("  {} {:.4f}", name, value);
+      text += format("  {} {}", name, metric_text(value));
   }
   progress_->line(text + format("  {} samples/s{}", short_number(rate_), validated && is_best() ? "  best" : ""));
 }
@@ -210,11 +219,7 @@ void Trainer::recover() {
   const bool back = settings_.on_nonfinite == OnNonFinite::rollback && step > state_.guarded_until;
   const auto checkpoint = back ? latest_checkpoint(store_.folder()) : std::nullopt;
   if (!checkpoint) {
-    progress_->clear();
-    throw NonFiniteError(
-        format("the training loss or a parameter is not finite (steps {} to {})", state_.logged_step + 1, step),
-        "lower optimizer.lr, set trainer.clip_grad_norm, or see trainer.on_nonfinite: skip, rollback; the last "
-        "checkpoint is from before");
+    give_up(format("the training loss or a parameter is not finite (steps {} to {})", state_.logged_step + 1, step));
   }
   load(*checkpoint);
   store_.go_on_from(state_.step, best_step());
@@ -227,6 +232,15 @@ void Trainer::recover() {
       format("step {}: loss or parameters are not finite; back to step {}, whose updates are now checked one "
              "by one",
              step, state_.step));
+}
+
+void Trainer::give_up(const std::string& why) {
+  progress_->clear();
+  std::string hint = "lower optimizer.lr, or set trainer.clip_grad_norm";
+  if (settings_.on_nonfinite == OnNonFinite::stop) hint += ", or see trainer.on_nonfinite: skip, rollback";
+  const std::vector<int64_t> steps = checkpoint_steps(store_.folder());
+  if (!steps.empty()) hint += format("; {} is from before", store_.path_of(steps.back()).string());
+  throw NonFiniteError(why, hint);
 }
 
 // --- The end

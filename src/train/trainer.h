@@ -61,6 +61,7 @@ class Trainer {
   void write_checkpoint();
   bool everything_finite();
   void recover();
+  [[noreturn]] void give_up(const std::string& why);
 
   bool is_last_step() const { return end_.is_last(state_.step); }
   bool is_best() const { return state_.best && state_.best->step == state_.step; }

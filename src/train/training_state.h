@@ -52,6 +52,7 @@ struct TrainingState {
   std::optional<BestValue> stopping;
   std::map<std::string, double> metrics;
   int64_t guarded_until = 0;
+  int64_t left_out = 0;
   LogSizes log;
   config::Value data;
 
@@ -68,6 +69,7 @@ struct TrainingState {
     field("stopping", &TrainingState::stopping, "Of the metric that early stopping watches.");
     field("metrics", &TrainingState::metrics, "The latest value of each metric.");
     field("guarded_until", &TrainingState::guarded_until, "Updates before this step are checked, after a rollback.");
+    field("left_out", &TrainingState::left_out, "Updates left out, one after the other, up to this step.");
     field("log", &TrainingState::log, "Sizes of the metrics files.");
     field("data", &TrainingState::data, "What the dataset learnt from the training data.");
   }

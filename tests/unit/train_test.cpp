@@ -401,6 +401,39 @@ checkpoint: {{every: 3 steps}}
     CHECK(std::isfinite(loss_at_end(result)));
   }
 
+  // What a diverged run says, with its hint.
+  std::string given_up(const TemporaryFolder& folder, std::vector<std::string> overrides) {
+    overrides.insert(overrides.end(), {"run.dir=" + folder.path().string(), "optimizer.lr=1e30", "~trainer.clip_grad_norm",
+                                       "lr_scheduler=constant", "checkpoint.every=10 steps"});
+    try {
+      train_text(kEverything, overrides);
+    } catch (const NonFiniteError& e) {
+      return format("{}; {}", e.what(), e.hint());
+    }
+    return "";
+  }
+
+  TEST_CASE("a run that never recovers is an error, after a bounded number of tries") {
+    const QuietLog quiet;
+    for (const char* what : {"skip", "rollback"}) {
+      CAPTURE(what);
+      const TemporaryFolder folder;
+      const std::string mode = format("trainer.on_nonfinite={}", what);
+      CHECK(contains(given_up(folder, {mode, "trainer.max_steps=500"}), "the last 20 updates were left out"));
+      CHECK(contains(given_up(folder, {mode, "trainer.max_steps=6"}), "the last 5 updates were left out"));
+    }
+  }
+
+  TEST_CASE("no checkpoint is promised where there is none") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    const std::string message = given_up(folder, {"trainer.log_every=2 steps"});
+    CHECK(contains(message, "not finite (steps 1 to 2)"));
+    CHECK(message.find("is from before") == std::string::npos);
+  }
+
+  TEST_CASE("nan has no sign") { CHECK(metrics_text({{"a", -NAN}, {"b", NAN}, {"c", -1}}) == "a nan  b nan  c -1.0000"); }
+
   TEST_CASE("rollback ends with the weights that skip gives") {
     const QuietLog quiet;
     const TemporaryFolder folder;
