@@ -91,16 +91,16 @@ std::vector<Expectation> read_expectations(const Value& section, const std::vect
   return out;
 }
 
-void check_expectations(const std::vector<Expectation>& expectations, const Metrics& metrics,
-                        const std::string& run) {
+void check_expectations(const std::vector<Expectation>& expectations, const Metrics& metrics, const std::string& run) {
   std::vector<std::string> failed;
   SourcePosition position;
   for (const Expectation& expected : expectations) {
     const double* value = find_metric(metrics, expected.metric);
     if (value && expected.holds(*value)) continue;
     if (failed.empty()) position = expected.position;
-    failed.push_back(value && std::isfinite(*value) ? format("{} is {:.6g}, expected {}", expected.metric, *value, expected.text)
-                           : format("{} has no finite value, expected {}", expected.metric, expected.text));
+    failed.push_back(value && std::isfinite(*value)
+                         ? format("{} is {:.6g}, expected {}", expected.metric, *value, expected.text)
+                         : format("{} has no finite value, expected {}", expected.metric, expected.text));
   }
   if (failed.empty()) return;
   ExpectationError error(format("{} does not do what its config expects: {}", run, join(failed, "; ")));

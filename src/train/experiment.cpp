@@ -145,8 +145,8 @@ nn::StateDict load_weights(const std::string& path) {
 void RunSection::validate(const Value& at, Report& report) const {
   const auto is_visible = [](char c) { return static_cast<unsigned char>(c) > ' '; };
   const auto is_control = [](char c) { return static_cast<unsigned char>(c) < ' '; };
-  const bool usable = name != "." && name != ".." && name.find('/') == name.npos && std::ranges::any_of(name, is_visible) &&
-                      std::ranges::none_of(name, is_control);
+  const bool usable = name != "." && name != ".." && name.find('/') == name.npos &&
+                      std::ranges::any_of(name, is_visible) && std::ranges::none_of(name, is_control);
   const Value* given = at.find("name");
   if (usable || !given) return;
   report.error(Code::out_of_range, "`run.name` is no name for a folder")

@@ -1,4 +1,5 @@
-// A metric and which direction of it is better: what the best checkpoint and early stopping go by; and where a run ends.
+// A metric and which direction of it is better: what the best checkpoint and early stopping go by; and where a run
+// ends.
 #pragma once
 
 #include <optional>

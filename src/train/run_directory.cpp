@@ -67,19 +67,8 @@ int last_number(const Path& root, const std::string& name) {
   return last;
 }
 
-// Makes the first free folder of the name behind number `last`; other processes may be doing the same.
-Path make_folder(const Path& root, const std::string& name, int last) {
-  files::make_folders(root);
-  for (int number = last + 1; number <= kMaxRuns; ++number) {
-    const Path path = numbered(root, name, number);
-    if (::mkdir(path.c_str(), 0777) == 0) return path;
-    if (errno != EEXIST) files::fail("make the folder", path);
-  }
-  throw CheckpointError(format("{} and its numbered folders are all taken", (root / name).string()), "give run.name");
-}
-
 RunStart new_run(const Path& root, const std::string& name, int last, std::optional<Checkpoint> from) {
-  RunStart start{RunDirectory(make_folder(root, name, last)), std::move(from), false, false};
+  RunStart start{RunDirectory::make(root, name, last), std::move(from), false, false};
   files::make_folders(start.directory.checkpoints());
   return start;
 }
@@ -108,10 +97,38 @@ RunStart continue_run(const Path& path) {
 
 }  // namespace
 
-RunDirectory::RunDirectory(Path path) : path_(std::move(path)), lock_(files::try_lock_folder(path_)) {
+RunDirectory::RunDirectory(Path path) { hold(std::move(path)); }
+
+void RunDirectory::hold(Path path) {
+  path_ = std::move(path);
+  lock_ = files::try_lock_folder(path_);
   if (lock_.is_open()) return;
   throw CheckpointError(format("{} is in use by another process", path_.string()),
                         "wait for it, stop it, or give this run another name with run.name");
+}
+
+RunDirectory RunDirectory::make(const Path& root, const std::string& name, int last) {
+  RunDirectory directory;
+  for (Path around = root; !around.empty() && !files::is_there(around); around = around.parent_path()) {
+    directory.around_.push_back(around);
+  }
+  files::make_folders(root);
+  for (int number = last + 1; number <= kMaxRuns; ++number) {  // other processes may be doing the same
+    const Path path = numbered(root, name, number);
+    if (::mkdir(path.c_str(), 0777) == 0) {
+      directory.made_ = {path};
+      directory.hold(path);
+      return directory;
+    }
+    if (errno != EEXIST) files::fail("make the folder", path);
+  }
+  throw CheckpointError(format("{} and its numbered folders are all taken", (root / name).string()), "give run.name");
+}
+
+RunDirectory::~RunDirectory() {
+  std::error_code ignored;
+  for (const Path& folder : made_) fs::remove_all(folder, ignored);
+  for (const Path& folder : around_) fs::remove(folder, ignored);  // if nothing is in it
 }
 
 RunStart start_run(const Path& root, const std::string& name, const std::string& resume) {

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "train/checkpoint.h"
 #include "train/files.h"
@@ -13,15 +14,30 @@ namespace rstorch {
 // Held by this process as long as it lives: another one that wants to write there is refused.
 class RunDirectory {
  public:
-  // Throws CheckpointError where another process holds it.
+  // One that is there. Throws CheckpointError where another process holds it.
   explicit RunDirectory(files::Path path);
+  // A new one: the first of the name's numbered folders that is free behind number `last`.
+  static RunDirectory make(const files::Path& root, const std::string& name, int last);
+  RunDirectory(RunDirectory&&) = default;
+  ~RunDirectory();
+
+  // The run has begun. Until this is said, a new folder goes again with this object.
+  void keep() {
+    made_.clear();
+    around_.clear();
+  }
 
   const files::Path& path() const { return path_; }
   files::Path checkpoints() const { return path_ / "checkpoints"; }
 
  private:
+  RunDirectory() = default;
+  void hold(files::Path path);
+
   files::Path path_;
   files::Descriptor lock_;
+  std::vector<files::Path> made_;    // the run's folder, where it is new
+  std::vector<files::Path> around_;  // those around it that were not there, from the inside
 };
 
 struct RunStart {

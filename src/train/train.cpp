@@ -51,7 +51,9 @@ void warn_of_changes(const Experiment& experiment, const data::OpenedData& data,
   std::vector<std::string> changed;
   differences(config::parse(from.config_text(), "config.yaml", ignored), experiment.resolved, changed);
   // How long a run lasts may change, but the rates of most schedules depend on it.
-  const auto is_length = [](const std::string& path) { return path == "trainer.max_epochs" || path == "trainer.max_steps"; };
+  const auto is_length = [](const std::string& path) {
+    return path == "trainer.max_epochs" || path == "trainer.max_steps";
+  };
   if (std::erase_if(changed, is_length) > 0 && experiment.schedule.name() != "constant") {
     logging::warning(format("the length of the run has changed: lr_scheduler `{}` gives the rates of the new length",
                             experiment.schedule.name()));
@@ -119,7 +121,7 @@ TrainResult train(const TrainRequest& request) {
   const RunEnd end = run_end(experiment, length, request.limits.steps);
   Learner learner(experiment, experiment.build_model(data.train->spec(), device), length, device);
 
-  const RunStart start = start_run(config.run.dir, config.run.name, config.checkpoint.resume);
+  RunStart start = start_run(config.run.dir, config.run.name, config.checkpoint.resume);
   const files::Path run = start.directory.path();
   if (start.finished) {
     const TrainingState state = read_training_state(*start.from);
@@ -134,6 +136,7 @@ TrainResult train(const TrainRequest& request) {
   Trainer trainer(experiment, data, std::move(learner), start, end);
   if (start.from) warn_of_changes(experiment, data, *start.from);
   write_configs(run, request);
+  start.directory.keep();
 
   logging::info(format("{}: {}, {}", run.filename().string(), describe_run(data, trainer.learner().model(), device),
                        describe_batch(experiment)));

@@ -15,7 +15,7 @@ struct TrainRequest {
 
 struct TrainResult {
   Trainer::Outcome outcome = Trainer::Outcome::finished;
-  bool nothing_to_do = false;      // the run that was to be continued is finished
+  bool nothing_to_do = false;       // the run that was to be continued is finished
   std::vector<std::string> longer;  // and these overrides let it go on, for as long again
   files::Path run;
   std::string stop_reason;

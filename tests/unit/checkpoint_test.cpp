@@ -449,14 +449,32 @@ TEST_SUITE("run folders") {
     store.save(step, c);
   }
 
+  // The folder that a run begins in.
+  fs::path begin_run(const fs::path& root, const std::string& name, const std::string& resume) {
+    RunStart start = start_run(root, name, resume);
+    start.directory.keep();
+    return start.directory.path();
+  }
+
   TEST_CASE("names: a new run never touches another one") {
     const Quiet quiet;
     const TemporaryFolder folder;
     const fs::path root = folder.path() / "runs";
-    CHECK(start_run(root, "a", "never").directory.path() == root / "a");
-    CHECK(start_run(root, "a", "never").directory.path() == root / "a-2");
-    CHECK(start_run(root, "a", "never").directory.path() == root / "a-3");
-    CHECK(start_run(root, "b", "auto").directory.path() == root / "b");
+    CHECK(begin_run(root, "a", "never") == root / "a");
+    CHECK(begin_run(root, "a", "never") == root / "a-2");
+    CHECK(begin_run(root, "a", "never") == root / "a-3");
+    CHECK(begin_run(root, "b", "auto") == root / "b");
+  }
+
+  TEST_CASE("a run that does not begin leaves nothing, neither of it nor around it") {
+    const TemporaryFolder folder;
+    fs::create_directory(folder.path() / "mine");
+    start_run(folder.path() / "mine/new/er", "a", "never");
+    CHECK(names_in(folder.path() / "mine").empty());
+    begin_run(folder.path() / "mine", "a", "never");
+    start_run(folder.path() / "mine", "a", "never");
+    start_run(folder.path() / "mine", "a", "auto");
+    CHECK(names_in(folder.path() / "mine") == std::vector<std::string>{"a"});
   }
 
   TEST_CASE("auto takes the highest number, whatever gaps there are, and no folder that is not such a run") {
@@ -495,7 +513,6 @@ TEST_SUITE("run folders") {
     const Quiet quiet;
     const TemporaryFolder folder;
     const fs::path root = folder.path();
-    start_run(root, "a", "never");
     finish(root / "a", false, 7);
     {
       const RunStart start = start_run(root, "a", "auto");

@@ -212,7 +212,8 @@ TEST_SUITE("resume") {
     const std::string patience = "trainer.early_stopping={metric: val.loss, patience: 1 steps}";
     const TrainResult early = to("early", {"trainer.max_steps=5000", patience});
     CHECK(early.step < 5000);
-    CHECK(to("early", {"trainer.max_steps=5000", patience}).longer == std::vector<std::string>{"~trainer.early_stopping"});
+    CHECK(to("early", {"trainer.max_steps=5000", patience}).longer ==
+          std::vector<std::string>{"~trainer.early_stopping"});
     CHECK(to("early", {format("trainer.max_steps={}", early.step + 1)}).step == early.step + 1);
   }
 
@@ -263,9 +264,45 @@ TEST_SUITE("damage") {
     const TemporaryFolder folder;
     const fs::path run = first_part(folder);
     const auto metrics = metrics_of(run);
-    for (const int64_t step : checkpoint_steps(run / "checkpoints")) damage(run / "checkpoints" / checkpoint_name(step));
+    for (const int64_t step : checkpoint_steps(run / "checkpoints"))
+      damage(run / "checkpoints" / checkpoint_name(step));
     CHECK_THROWS_AS(continued(folder), CheckpointError);
     CHECK(metrics_of(run) == metrics);
+  }
+}
+
+TEST_SUITE("a start that fails") {
+  TEST_CASE("a checkpoint that is damaged or does not fit leaves no run folder") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    const std::string dir = "run.dir=" + folder.path().string();
+    const fs::path last =
+        train_text(kEverything, {dir, "trainer.max_steps=3", "lr_scheduler=constant"}).run / "checkpoints/last";
+    const std::string resume = "checkpoint.resume=" + last.string();
+    CHECK_THROWS_AS(train_text(kEverything, {dir, resume, "model.layers[0].Linear.out_features=5"}), CheckpointError);
+    std::ofstream(last / "state.json") << "{}";
+    CHECK_THROWS_AS(train_text(kEverything, {dir, resume}), CheckpointError);
+    CHECK(!fs::exists(folder.path() / "run-2"));
+  }
+
+  TEST_CASE("a full disk leaves no half-made run folder") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    int failed = 0;
+    for (long at = 1; at < 60; ++at) {
+      CAPTURE(at);
+      const fs::path root = folder.path() / "runs";
+      faults::arm(faults::Kind::no_space, at);
+      try {
+        train_text(kEverything, {"run.dir=" + root.string(), "trainer.max_steps=1", "lr_scheduler=constant"});
+      } catch (const CheckpointError&) {
+        ++failed;
+      }
+      faults::disarm();
+      CHECK(fs::exists(root) == fs::exists(root / "run/config.resolved.yaml"));
+      fs::remove_all(root);
+    }
+    CHECK(failed > 10);
   }
 }
 
@@ -403,8 +440,9 @@ checkpoint: {{every: 3 steps}}
 
   // What a diverged run says, with its hint.
   std::string given_up(const TemporaryFolder& folder, std::vector<std::string> overrides) {
-    overrides.insert(overrides.end(), {"run.dir=" + folder.path().string(), "optimizer.lr=1e30", "~trainer.clip_grad_norm",
-                                       "lr_scheduler=constant", "checkpoint.every=10 steps"});
+    overrides.insert(overrides.end(),
+                     {"run.dir=" + folder.path().string(), "optimizer.lr=1e30", "~trainer.clip_grad_norm",
+                      "lr_scheduler=constant", "checkpoint.every=10 steps"});
     try {
       train_text(kEverything, overrides);
     } catch (const NonFiniteError& e) {
@@ -432,7 +470,9 @@ checkpoint: {{every: 3 steps}}
     CHECK(message.find("is from before") == std::string::npos);
   }
 
-  TEST_CASE("nan has no sign") { CHECK(metrics_text({{"a", -NAN}, {"b", NAN}, {"c", -1}}) == "a nan  b nan  c -1.0000"); }
+  TEST_CASE("nan has no sign") {
+    CHECK(metrics_text({{"a", -NAN}, {"b", NAN}, {"c", -1}}) == "a nan  b nan  c -1.0000");
+  }
 
   TEST_CASE("rollback ends with the weights that skip gives") {
     const QuietLog quiet;
