@@ -22,7 +22,10 @@ StopSignals::StopSignals() {
   struct sigaction action {};
   action.sa_handler = handle;
   action.sa_flags = SA_RESTART;
-  for (size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &action, &previous_[i]);
+  for (size_t i = 0; i < kSignals.size(); ++i) {
+    ::sigaction(kSignals[i], &action, &previous_[i]);
+    if (kSignals[i] == SIGHUP && previous_[i].sa_handler == SIG_IGN) ::sigaction(SIGHUP, &previous_[i], nullptr);
+  }
 }
 
 StopSignals::~StopSignals() {
@@ -39,6 +42,8 @@ std::string_view StopSignals::name() const {
       return "SIGINT";
     case SIGUSR1:
       return "SIGUSR1";
+    case SIGHUP:
+      return "SIGHUP";
     default:
       return {};
   }

@@ -1,4 +1,5 @@
-// SIGTERM, SIGINT and SIGUSR1 as a request to save and stop at the end of the step.
+// SIGTERM, SIGINT, SIGUSR1 and SIGHUP as a request to save and stop at the end of the step. SIGHUP comes when the
+// terminal goes, and stays ignored where it was (nohup).
 //
 // A second SIGINT ends the process at once with 130. One object at a time; it restores the handlers it found.
 #pragma once
@@ -20,7 +21,7 @@ class StopSignals {
   std::string_view name() const;  // of the signal; empty: none came
 
  private:
-  static constexpr std::array kSignals = {SIGTERM, SIGINT, SIGUSR1};
+  static constexpr std::array kSignals = {SIGTERM, SIGINT, SIGUSR1, SIGHUP};
   std::array<struct sigaction, kSignals.size()> previous_;
 };
 

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# SIGTERM, SIGINT and SIGUSR1: saved at the step's end, exit code 75, and the continued run ends with the same bits.
+# SIGTERM, SIGINT, SIGUSR1 and SIGHUP: saved at the step's end, exit code 75, and the continued run ends with the same bits.
 source "$(dirname "$0")/common.sh"
 config="$source_dir/tests/e2e/long_run.yaml"
 
 expect_exit 0 "$rstorch" train "$config" "run.dir=$work/whole"
-for signal in TERM INT USR1; do
+signals=(TERM INT USR1)
+# Where HUP is ignored, as below nohup, it stays so.
+((0x$(sed -n 's/^SigIgn:\s*//p' /proc/self/status) & 1)) || signals+=(HUP)
+for signal in "${signals[@]}"; do
   stopped=0
   code=75
   while [ "$code" -eq 75 ]; do
