@@ -21,6 +21,7 @@ using files::kTemporary;
 using files::Path;
 
 constexpr int64_t kFormatVersion = 1;
+constexpr const char* kFiles[] = {"model.safetensors", "trainer.safetensors", "state.json", "config.yaml"};
 constexpr std::string_view kPrefix = "step-";
 constexpr std::string_view kReplaced = ".old-";  // made room for a new one of the same step
 constexpr std::string_view kSetAside = ".bad-";  // later than what the run went on from
@@ -130,9 +131,12 @@ Value read_manifest(const Path& file) {
           format("{}: format version {}, this rstorch reads version {}", file.string(), version, kFormatVersion),
           format("it was written by rstorch {}", manifest.at("rstorch").as_string()));
     }
-    for (const Value& entry : manifest.at("files").items()) verify(file.parent_path() / entry.key(), entry);
-  } catch (const InternalError& e) {  // a key that is missing or has another type
-    throw CheckpointError(format("{} is damaged: {}", file.string(), e.what()), "take another checkpoint");
+    for (const char* name : kFiles) verify(file.parent_path() / name, manifest.at("files").at(name));
+  } catch (const InternalError&) {  // a key that is missing or has another type
+    throw CheckpointError(
+        format("{} is damaged: it does not name version, rstorch and files with sizes and hashes of {}", file.string(),
+               join(kFiles, ", ")),
+        "take another checkpoint");
   }
   return manifest;
 }

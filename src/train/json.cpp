@@ -1,5 +1,6 @@
 #include "train/json.h"
 
+#include <algorithm>
 #include <set>
 
 #include <nlohmann/json.hpp>
@@ -11,8 +12,16 @@ namespace {
 
 constexpr int kMaxDepth = 64;
 
+// Where byte `at` stands. What is there is not shown: it may be anything.
+std::string place_of(std::string_view text, size_t at) {
+  const std::string_view before = text.substr(0, at > 0 ? at - 1 : 0);
+  const size_t line_begin = before.rfind('\n') + 1;  // npos + 1 is 0
+  return format("line {}, column {}", 1 + std::count(before.begin(), before.end(), '\n'),
+                before.size() - line_begin + 1);
+}
+
 [[noreturn]] void not_json(std::string_view what, std::string_view why) {
-  throw CheckpointError(format("{}: not valid JSON: {}", what, why));
+  throw CheckpointError(format("{} is damaged: not valid JSON: {}", what, why), "take another checkpoint or file");
 }
 
 config::Value to_value(const nlohmann::ordered_json& tree) {
@@ -58,8 +67,10 @@ nlohmann::ordered_json parse_json_tree(std::string_view text, std::string_view w
   };
   try {
     return nlohmann::ordered_json::parse(text, check);
-  } catch (const nlohmann::ordered_json::exception& e) {
-    not_json(what, e.what());
+  } catch (const nlohmann::ordered_json::parse_error& e) {
+    not_json(what, text.empty() ? "it is empty" : place_of(text, e.byte));
+  } catch (const nlohmann::ordered_json::exception&) {
+    not_json(what, "a number is out of range");
   }
 }
 

@@ -276,6 +276,13 @@ TEST_SUITE("checkpoint") {
     CHECK(with_manifest(R"({"version": 2, "rstorch": "9.0.0", "files": {}})") ==
           Contains("format version 2, this rstorch reads version 1"));
     CHECK(with_manifest(R"({"version": "1"})") == Contains("is damaged"));
+    CHECK(with_manifest(R"({"version": 1, "rstorch": "0.1", "files": {}})") == Contains("manifest.json is damaged"));
+    CHECK(with_manifest(R"({"version": 1, "rstorch": "0.1", "files": {"../step-00000002/state.json": {}}})") ==
+          Contains("model.safetensors, trainer.safetensors, state.json, config.yaml"));
+    const std::string garbage = with_manifest("{\n \x1b[31m raw");
+    CHECK(garbage == Contains("manifest.json is damaged: not valid JSON: line 2, column 2"));
+    CHECK(garbage.find("raw") == std::string::npos);
+    CHECK(with_manifest("") == Contains("it is empty"));
     CHECK(with_manifest("{") == Contains("not valid JSON"));
     fs::remove(store.path_of(1) / "manifest.json");
     CHECK(message_of([&] { const Checkpoint c(store.path_of(1)); }) == Contains("has no manifest.json"));
