@@ -1,5 +1,7 @@
 #include "base/log.h"
 
+#include <utility>
+
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
@@ -49,8 +51,14 @@ void set_file(const std::string& path) {
   try {
     all.file = std::make_shared<spdlog::logger>("file", std::make_shared<spdlog::sinks::basic_file_sink_mt>(path));
   } catch (const spdlog::spdlog_ex& e) {
-    throw InternalError(format("cannot open the log file {}: {}", path, e.what()), "check that the folder is writable");
+    throw CheckpointError(format("cannot open the log file {}: {}", path, e.what()),
+                          "free some space, check the permissions, or put the run elsewhere with run.dir");
   }
+  all.file->set_error_handler([said = false](const std::string& reason) mutable {
+    if (!std::exchange(said, true) && sinks().console_enabled) {
+      sinks().console->warn("warning: {}; the run goes on, lines of its log are lost", reason);
+    }
+  });
   all.file->set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
   all.file->set_level(spdlog::level::info);
   all.file->flush_on(spdlog::level::warn);

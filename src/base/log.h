@@ -11,7 +11,8 @@ enum class Level { debug, info, warning, error };
 // Messages below this level are dropped. Default: info.
 void set_level(Level level);
 // Adds a file that receives every message of level info and above, with a time stamp. Appends; creates the file.
-// Throws Error (E0101) where it cannot be opened. An empty path closes it.
+// Throws CheckpointError where it cannot be opened. An empty path closes it. A full disk costs lines of it and no more:
+// a warning on stderr says so once.
 void set_file(const std::string& path);
 // Switches the copy on stderr on or off (progress bars own the terminal while they run).
 void set_stderr(bool enabled);

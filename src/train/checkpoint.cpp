@@ -100,6 +100,12 @@ Path resolve(const Path& path) {
                         "name a folder such as runs/NAME/checkpoints/last");
 }
 
+// But for the manifest's few.
+size_t bytes_of(const CheckpointContents& contents) {
+  return safetensors_bytes(contents.model) + safetensors_bytes(contents.trainer) +
+         config::to_json(contents.state, 2).size() + contents.config.size();
+}
+
 std::string hash_of(const Path& file) {
   Hash hash;
   files::read_pieces(file, [&](std::string_view piece) { hash.add(std::as_bytes(std::span(piece))); });
@@ -192,6 +198,11 @@ void CheckpointStore::save(int64_t step, const CheckpointContents& contents) {
   const Path replaced = folder_ / (std::string(kReplaced) + name);
   const Path final = folder_ / name;
   bool moved_away = false;
+  const auto restore = [&] {
+    std::error_code ignored;
+    if (moved_away) fs::rename(replaced, final, ignored);
+    fs::remove_all(temporary, ignored);
+  };
   try {
     FolderWriter writer(temporary);
     writer.add("model.safetensors", [&](const Sink& sink) {
@@ -206,10 +217,13 @@ void CheckpointStore::save(int64_t step, const CheckpointContents& contents) {
       moved_away = true;
     }
     files::move(temporary, final);
+  } catch (const CheckpointError& e) {
+    restore();
+    if (!files::is_disk_full(e)) throw;
+    throw CheckpointError(format("{}; the checkpoint takes {} bytes", e.what(), bytes_of(contents)), e.hint(),
+                          files::kDiskFull);
   } catch (...) {
-    std::error_code ignored;
-    if (moved_away) fs::rename(replaced, final, ignored);
-    fs::remove_all(temporary, ignored);
+    restore();
     throw;
   }
   files::sync_folder(folder_);

@@ -27,7 +27,7 @@ auto retry(F&& f) {
 void write_all(int file, const Path& path, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t written = retry([&] { return ::write(file, bytes.data(), bytes.size()); });
-    if (written < 0) fail("write", path);
+    if (written < 0) fail("write", path, bytes.size());
     bytes = bytes.subspan(size_t(written));
   }
 }
@@ -44,10 +44,20 @@ Descriptor open_folder(const Path& path) {
 
 }  // namespace
 
-void fail(std::string_view operation, const Path& path) {
+bool is_disk_full(const Error& error) { return error.code() == CheckpointError("", "", kDiskFull).code(); }
+
+void fail(std::string_view operation, const Path& path, size_t bytes) {
   const int reason = errno;
   std::string hint;
-  if (reason == ENOSPC || reason == EDQUOT) hint = "free some space, or put the run elsewhere with run.dir";
+  if (reason == ENOSPC || reason == EDQUOT) {
+    std::error_code ignored;
+    const auto left = std::filesystem::space(path.has_parent_path() ? path.parent_path() : ".", ignored);
+    const std::string wanted = bytes > 0 ? format("{} bytes to write, ", bytes) : "";
+    throw CheckpointError(format("cannot {} {}: the disk is full: {} ({}{} bytes free)", operation, path.string(),
+                                 std::strerror(reason), wanted, ignored ? "unknown" : format("{}", left.available)),
+                          "free some space and start it again with --resume, or put the run elsewhere with run.dir",
+                          kDiskFull);
+  }
   if (reason == EACCES || reason == EPERM || reason == EROFS)
     hint = "check the permissions, or put the run elsewhere with run.dir";
   throw CheckpointError(format("cannot {} {}: {}", operation, path.string(), std::strerror(reason)), hint);

@@ -21,8 +21,11 @@ using Path = std::filesystem::path;
 // Names of what is being written or removed begin so: leftovers of a killed process.
 inline constexpr std::string_view kTemporary = ".tmp-";
 
-// "cannot write runs/a/metrics.jsonl: No space left on device", from errno.
-[[noreturn]] void fail(std::string_view operation, const Path& path);
+// "cannot write runs/a/metrics.jsonl: No space left on device", from errno. Of a full disk it also says how many `bytes`
+// were to be written, and how many are free; that error's number is E0902.
+[[noreturn]] void fail(std::string_view operation, const Path& path, size_t bytes = 0);
+inline constexpr int kDiskFull = 2;
+bool is_disk_full(const Error& error);
 
 // A file descriptor that closes itself.
 class Descriptor {

@@ -46,6 +46,12 @@ expect_text "$work/err" "$checkpoint/model.safetensors is damaged: its hash is"
 expect_exit 9 "$rstorch" inspect "$work/none"
 
 expect_exit 75 "$rstorch" train "$config" "run.dir=$work/runs" trainer.max_time=1ms
+# A log that cannot be written costs its lines, no more; and is said once, in the program's own words.
+ln -sf /dev/full "$(dirname "$(ls -d "$work"/runs/run-*/checkpoints | sort -V | tail -1)")/train.log"
+expect_exit 75 "$rstorch" train "$config" "run.dir=$work/runs" trainer.max_time=1ms --resume
+expect_text "$work/err" "the run goes on, lines of its log are lost"
+! grep -F "LOG ERROR" "$work/err" || fail "a raw line of the logging library"
+
 # The line it says can be pasted, whatever needs quotes in it.
 for _ in 1 2; do
   expect_exit 75 "$rstorch" train "$config" "run.dir=$work/a b" 'trainer.max_steps=400' trainer.max_time=1ms --resume

@@ -375,6 +375,11 @@ TEST_SUITE("faults") {
             CHECK(message == Contains("cannot "));
             CHECK(message == Contains(folder.path().string()));
             CHECK(message == Contains(kind == Kind::io_error ? "Input/output error" : ": "));
+            if (message.find("No space left") != std::string::npos) {
+              CHECK(message == Contains("the disk is full: No space left on device ("));
+              CHECK(message ==
+                    Contains(message.starts_with("cannot write") ? " bytes free); the checkpoint takes " : ""));
+            }
           }
           store.save(save.step, next);  // the next one succeeds
           CHECK(step_in(store.path_of(save.step)) == save.step);
