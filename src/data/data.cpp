@@ -95,6 +95,15 @@ void learn(Dataset& dataset, std::string_view kind, std::span<const int64_t> row
     dataset.fit(rows);
 }
 
+// `at`: the entry of the config that makes it so.
+void require_samples(int64_t count, std::string_view what, const std::string& why, const Value& at) {
+  if (count > 0) return;
+  DataError error(format("no sample to {}: {}", what, why),
+                  "give data with more samples, or change or leave out this key", 6);
+  error.set_position(at.position());
+  throw error;
+}
+
 void check_alike(const Dataset& train, const Dataset& val) {
   const SampleSpec &a = train.spec(), &b = val.spec();
   if (a.x_shape == b.x_shape && a.x_dtype == b.x_dtype && a.y_shape == b.y_shape && a.y_dtype == b.y_dtype &&
@@ -191,6 +200,11 @@ OpenedData DataRecipe::open(uint64_t seed, const Value* state) const {
   std::shared_ptr<Dataset> file = train_.make();
   if (config_.val_fraction > 0) {
     SplitIndices split = split_indices(file->size(), config_.val_fraction, seed);
+    const Value& at = resolved_.at("val_fraction");
+    const std::string why = format("val_fraction {} of {} samples leaves {} and {}", at.text(), file->size(),
+                                   split.first.size(), split.rest.size());
+    require_samples(int64_t(split.first.size()), "validate", why, at);
+    require_samples(int64_t(split.rest.size()), "train on", why, at);
     learn(*file, train_.name(), split.rest, state);
     opened.train = std::make_shared<Subset>(file, std::move(split.rest));
     opened.val = std::make_shared<Subset>(file, std::move(split.first));
@@ -202,6 +216,7 @@ OpenedData DataRecipe::open(uint64_t seed, const Value* state) const {
   if (val_) {
     std::shared_ptr<Dataset> val = val_file.get();
     load_state(*val, val_.name(), opened.state);
+    require_samples(val->size(), "validate", "the validation data is empty", val_.given());
     opened.val = std::move(val);
   }
   opened.train = with_transforms(std::move(opened.train), train_transforms_, seed);

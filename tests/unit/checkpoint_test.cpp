@@ -479,6 +479,7 @@ TEST_SUITE("run folders") {
   }
 
   TEST_CASE("a run that does not begin leaves nothing, neither of it nor around it") {
+    const Quiet quiet;
     const TemporaryFolder folder;
     fs::create_directory(folder.path() / "mine");
     start_run(folder.path() / "mine/new/er", "a", "never");

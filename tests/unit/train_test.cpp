@@ -272,6 +272,34 @@ TEST_SUITE("damage") {
 }
 
 TEST_SUITE("a start that fails") {
+  TEST_CASE("a split that leaves nothing to validate or to train on is told at its key") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    const std::string path = folder.write("table.csv", "a,b,y\n1,2,3\n");
+    for (const char* fraction : {"0.2", "0.9"}) {
+      const std::string text = format(R"(
+rstorch: 1
+run: {{name: run, dir: {}/runs}}
+data: {{type: csv, path: {}, batch_size: 4, target: y, task: regression, val_fraction: {}}}
+model: {{layers: [{{Linear: {{out_features: 1}}}}]}}
+loss: MSELoss
+optimizer: {{type: SGD, lr: 0.01}}
+trainer: {{max_epochs: 2}}
+)",
+                                      folder.path().string(), path, fraction);
+      std::string message, position;
+      try {
+        train_text(text, {});
+      } catch (const DataError& e) {
+        message = e.what();
+        position = e.position().text();
+      }
+      CHECK(contains(message, format("val_fraction {} of 1 samples leaves", fraction)));
+      CHECK(position.starts_with("test.yaml:4:"));
+    }
+    CHECK(!fs::exists(folder.path() / "runs"));
+  }
+
   TEST_CASE("a checkpoint that is damaged or does not fit leaves no run folder") {
     const QuietLog quiet;
     const TemporaryFolder folder;
