@@ -37,7 +37,7 @@ std::string text_fix(const Value& value, const Type& wanted) {
   }
   const Value bare = resolve_number(text);
   if (!value.is_plain() && bare.is_number()) return format("remove the quotes: {}", text);
-  if (is_any({"inf", "infinity", "+inf"})) return "write `.inf`";
+  if (is_any({"inf", "infinity", "+inf"})) return "write a finite number";
   if (const size_t comma = text.find(',');
       comma != std::string::npos && text.find(',', comma + 1) == std::string::npos) {
     std::string dotted = text;
@@ -304,8 +304,9 @@ double read_double(const Value& value, double fallback, Context& context) {
     return fallback;
   }
   const double x = value.as_double();
-  if (!std::isnan(x)) return x;
-  context.report.error(Code::out_of_range, format("{} must be a number, not NaN", subject(value))).at(value);
+  if (std::isfinite(x)) return x;
+  const char* wanted = std::isnan(x) ? "a number, not NaN" : "a finite number";
+  context.report.error(Code::out_of_range, format("{} must be {}", subject(value), wanted)).at(value);
   return fallback;
 }
 

@@ -31,7 +31,7 @@ std::optional<std::pair<Relation, double>> parse(std::string_view text) {
     while (text.starts_with(' ')) text.remove_prefix(1);
     double bound = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), bound);
-    if (error != std::errc() || end != text.data() + text.size()) return {};
+    if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(bound)) return {};
     return std::pair{relation, bound};
   }
   return {};

@@ -593,6 +593,12 @@ trainer: {max_epochs: 1}
         contains(errors_of(kEverything, {"trainer.precision=bf16"}), "error[E0319]: `precision: bf16` is not in this"));
     CHECK(contains(errors_of(kEverything, {"expect.val.acuracy=> 1"}), "did you mean `val.accuracy`?"));
     CHECK(contains(errors_of(kEverything, {"expect.val.loss=0.5"}), "error[E0303]"));
+    for (const char* bound : {">= nan", "< inf", "> -infinity"}) {
+      CHECK(contains(errors_of(kEverything, {format("expect.val.loss={}", bound)}), "is no expectation"));
+    }
+    for (const char* lr : {".inf", "-.inf", ".nan"}) {
+      CHECK(contains(errors_of(kEverything, {format("optimizer.lr={}", lr)}), "`optimizer.lr` must be a"));
+    }
     CHECK(contains(errors_of(kEverything, {"checkpoint.keep_best={metric: val.acc}"}), "there is no metric `val.acc`"));
     CHECK(contains(errors_of(kEverything, {"~trainer.max_steps"}), "the run has no end"));
     CHECK(contains(errors_of(kEverything, {"trainer.val_every=2h"}), "val_every"));
