@@ -8,14 +8,29 @@
 namespace rstorch {
 namespace {
 
+namespace fs = std::filesystem;
 using config::Report;
 using config::Value;
 
-Experiment read_experiment(const Checkpoint& checkpoint, std::span<const std::string> overrides,
-                           const std::function<void(Value&)>& change) {
+// Relative paths of data begin where the run was, if the data is still there. Those of the command line begin here.
+void anchor_paths(Value& tree, const files::Path& folder) {
+  for (Value& entry : tree.items()) {
+    anchor_paths(entry, folder);
+    if (entry.key() != "path" || !entry.is_string() || entry.origin() != config::Origin::file) continue;
+    const files::Path there = folder / entry.as_string();
+    if (!files::is_there(there)) continue;
+    Value anchored(there.string());
+    anchored.set_span(entry.span());
+    tree.set("path", std::move(anchored));
+  }
+}
+
+Experiment read_experiment(const Checkpoint& checkpoint, const TrainingState& state,
+                           std::span<const std::string> overrides, const std::function<void(Value&)>& change) {
   Report report;
   Value root =
       config::load_text(checkpoint.config_text(), (checkpoint.folder() / "config.yaml").string(), overrides, report);
+  if (Value* data = root.find("data"); data && state.folder != fs::current_path()) anchor_paths(*data, state.folder);
   if (change && root.is_map()) change(root);
   if (Value* model = root.find("model")) model->erase("weights");  // the checkpoint has them
   Experiment experiment = Experiment::read(root, report);
@@ -45,8 +60,8 @@ Value current_dataset(const Value& section) {
 SavedModel::SavedModel(const files::Path& path, std::span<const std::string> overrides,
                        const std::function<void(Value& root)>& change)
     : checkpoint_(path),
-      experiment_(read_experiment(checkpoint_, overrides, change)),
-      state_(read_training_state(checkpoint_)) {}
+      state_(read_training_state(checkpoint_)),
+      experiment_(read_experiment(checkpoint_, state_, overrides, change)) {}
 
 data::DatasetPtr SavedModel::open_data() const {
   if (data::DatasetPtr data = experiment_.data.open_val(experiment_.seed(), state_.data)) return data;

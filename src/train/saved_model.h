@@ -31,8 +31,8 @@ class SavedModel {
 
  private:
   Checkpoint checkpoint_;
-  Experiment experiment_;
   TrainingState state_;
+  Experiment experiment_;
 };
 
 // Loss and metrics over its validation data: what training measured at that step, bit for bit.

@@ -10,6 +10,8 @@
 namespace rstorch {
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr double kSecondsBetweenLines = 10;
 constexpr int64_t kMostLeftOut = 20;  // updates in a row, before a run is given up
 
@@ -191,6 +193,7 @@ void Trainer::write_checkpoint() {
   TrainingState state = state_;
   state.seconds = seconds();
   state.log = {sizes.jsonl, sizes.csv};
+  state.folder = fs::current_path().string();
   state.data = data_state_;
   std::erase_if(state.metrics, [](const auto& metric) { return !std::isfinite(metric.second); });  // JSON has no nan
   if (const Tensor& totals = learner_.training_loss().totals(); totals.defined()) {

@@ -54,6 +54,7 @@ struct TrainingState {
   int64_t guarded_until = 0;
   int64_t left_out = 0;
   LogSizes log;
+  std::string folder;
   config::Value data;
 
   static void describe(auto& field) {
@@ -71,6 +72,7 @@ struct TrainingState {
     field("guarded_until", &TrainingState::guarded_until, "Updates before this step are checked, after a rollback.");
     field("left_out", &TrainingState::left_out, "Updates left out, one after the other, up to this step.");
     field("log", &TrainingState::log, "Sizes of the metrics files.");
+    field("folder", &TrainingState::folder, "Working folder of the run, where relative paths of its config begin.");
     field("data", &TrainingState::data, "What the dataset learnt from the training data.");
   }
 };

@@ -61,6 +61,17 @@ expect_exit 0 "$rstorch" eval "$work/alone" --json
 accuracy=$(sed -E 's/.*"accuracy": ([0-9.e-]+).*/\1/' "$work/out")
 grep -q "\"val.accuracy\": $accuracy[,}]" "$run/metrics.jsonl" || fail "eval says $accuracy, training something else"
 
+# From another folder too: relative paths of the config begin where the run was, those of the command line here.
+mkdir "$work/elsewhere"
+(
+  cd "$work/elsewhere"
+  expect_exit 0 "$rstorch" eval "$work/alone" --json
+  grep -qF "\"accuracy\": $accuracy" "$work/out" || fail "eval says something else in another folder"
+  expect_exit 4 "$rstorch" eval "$work/alone" data.path=datasets/digits
+  ln -s "$source_dir/datasets" here
+  expect_exit 0 "$rstorch" eval "$work/alone" --data here/digits
+)
+
 expect_exit 0 "$rstorch" predict "$work/alone" --data datasets/digits --out "$work/out.jsonl"
 [ "$(wc -l <"$work/out.jsonl")" -eq 360 ] || fail "not 360 predictions"
 expect_exit 0 "$rstorch" predict "$work/alone" --out "$work/out.csv"
