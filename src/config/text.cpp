@@ -1,51 +1,10 @@
 #include "config/text.h"
 
-#include <optional>
-
+#include "base/utf8.h"
 #include "config/load.h"
 
 namespace rstorch::config {
 namespace {
-
-// The length of the UTF-8 sequence at `i`, 0 when it is none (overlong forms and surrogates are none).
-size_t sequence_length(std::string_view text, size_t i) {
-  const auto byte = [&](size_t k) { return k < text.size() ? static_cast<unsigned char>(text[k]) : 0u; };
-  const unsigned first = byte(i);
-  if (first < 0x80) return 1;
-  const size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
-  if (first < 0xC2 || first > 0xF4) return 0;
-  for (size_t k = 1; k < length; ++k) {
-    if ((byte(i + k) & 0xC0) != 0x80) return 0;
-  }
-  const unsigned second = byte(i + 1);
-  const bool overlong = (first == 0xE0 && second < 0xA0) || (first == 0xF0 && second < 0x90);
-  const bool outside = (first == 0xED && second > 0x9F) || (first == 0xF4 && second > 0x8F);
-  return overlong || outside ? 0 : length;
-}
-
-bool is_control(unsigned char c) { return (c < 0x20 && c != '\n' && c != '\t') || c == 0x7F; }
-
-// The first byte that no config may hold.
-std::optional<size_t> bad_byte(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const size_t length = sequence_length(text, i);
-    if (length == 0 || is_control(static_cast<unsigned char>(text[i]))) return i;
-    i += length;
-  }
-  return std::nullopt;
-}
-
-// One `?` for each bad byte, so that the excerpt under the error can be shown.
-std::string printable(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size();) {
-    const size_t length = sequence_length(text, i);
-    const bool good = length > 0 && !is_control(static_cast<unsigned char>(text[i]));
-    out += good ? text.substr(i, length) : "?";
-    i += good ? length : 1;
-  }
-  return out;
-}
 
 std::string normalised(std::string text) {
   if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
@@ -63,17 +22,14 @@ std::string normalised(std::string text) {
 }
 
 void report_bad_byte(const std::string& text, size_t at, const std::string& name, Origin origin, Report& report) {
-  const unsigned char c = static_cast<unsigned char>(text[at]);
+  const auto c = static_cast<unsigned char>(text[at]);
   const auto source = std::make_shared<const Source>(origin, name, printable(text));
   const bool utf16 = text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF");
-  const std::string what = c == 0          ? "a NUL byte"
-                           : is_control(c) ? format("the control character 0x{:02X}", c)
-                                           : format("the byte 0x{:02X}, which is not UTF-8", c);
-  report.error(Code::encoding, format("the text has {}", what))
+  report.error(Code::encoding, format("the text has {}", describe_bad_byte(text[at])))
       .at(Span{source, static_cast<uint32_t>(at), 1})
       .help(utf16           ? "the file looks like UTF-16: save it as UTF-8"
             : c == 0        ? "is this a config? It looks like a binary file"
-            : is_control(c) ? "remove it; in a double-quoted text write an escape such as \"\\e\""
+            : c < 0x80      ? "remove it; in a double-quoted text write an escape such as \"\\e\""
                             : "save the file as UTF-8");
 }
 
@@ -103,7 +59,7 @@ std::shared_ptr<const Source> checked_source(std::string text, const std::string
     return nullptr;
   }
   text = normalised(std::move(text));
-  if (const auto at = bad_byte(text)) {
+  if (const auto at = find_bad_byte(text)) {
     report_bad_byte(text, *at, name, origin, report);
     return nullptr;
   }

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "base/utf8.h"
 #include "data/file.h"
 
 namespace rstorch::data {
@@ -192,6 +193,25 @@ std::vector<std::string> default_names(size_t count) {
   return names;
 }
 
+// Names end up in messages, checkpoints and predictions: they have to be text. Nothing: this one is.
+std::optional<std::string> refusal_of_text(std::string_view text) {
+  const std::optional<size_t> at = find_bad_byte(text);
+  if (!at) return {};
+  return format("`{}` has {}", printable(text), describe_bad_byte(text[*at]));
+}
+
+constexpr const char* kNotText = "save the file as UTF-8: iconv -f LATIN1 -t UTF-8, if LATIN1 is what it is";
+
+void check_names(const fs::path& path, int64_t line, const std::vector<std::string>& names) {
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (const auto refusal = refusal_of_text(names[i])) throw error_at(path, line, i, "the name " + *refusal, kNotText);
+    const auto first = size_t(std::ranges::find(names, names[i]) - names.begin());
+    if (first == i) continue;
+    throw error_at(path, line, i, format("columns {} and {} are both named `{}`", first + 1, i + 1, names[i]),
+                   "mend the header, or name all columns in data.column_names");
+  }
+}
+
 }  // namespace
 
 CsvTable::CsvTable(const fs::path& path, const CsvFormat& format, const RoleOf& role_of) : path_(path) {
@@ -217,6 +237,7 @@ CsvTable::CsvTable(const fs::path& path, const CsvFormat& format, const RoleOf& 
                    rstorch::format("got {} cells, wanted {}, as many as column_names", width, names.size()));
   }
 
+  check_names(path, first_line, names);
   columns_.reserve(width);
   std::vector<ColumnBuilder> builders;
   for (size_t i = 0; i < width; ++i) {
@@ -232,13 +253,26 @@ CsvTable::CsvTable(const fs::path& path, const CsvFormat& format, const RoleOf& 
     for (size_t i = 0; i < width; ++i) {
       if (builders[i].add(cells[i])) continue;
       throw error_at(path, reader.line(), i,
-                     rstorch::format("got `{}`, wanted a finite number: column {} holds numbers", cells[i], names[i]),
+                     rstorch::format("got `{}`, wanted a finite number: column {} holds numbers", printable(cells[i]),
+                                     names[i]),
                      rstorch::format("if its numbers are names of categories, write categorical: [{}]", names[i]));
     }
   }
   if (lines_.empty()) {
     throw DataError(rstorch::format("{}: there are no rows below the header", path.string()),
                     "if the first row holds data, write header: false", 3);
+  }
+  check_categories();
+}
+
+void CsvTable::check_categories() const {
+  for (size_t i = 0; i < columns_.size(); ++i) {
+    const CsvColumn& column = columns_[i];
+    for (size_t code = 0; code < column.categories.size(); ++code) {
+      const auto refusal = refusal_of_text(column.categories[code]);
+      if (!refusal) continue;
+      throw error(std::ranges::find(column.values, double(code)) - column.values.begin(), i, *refusal, kNotText);
+    }
   }
 }
 

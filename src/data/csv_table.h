@@ -50,6 +50,8 @@ class CsvTable {
   DataError error(int64_t row, size_t column, const std::string& message, const std::string& hint = {}) const;
 
  private:
+  void check_categories() const;
+
   std::filesystem::path path_;
   std::vector<CsvColumn> columns_;
   std::vector<int64_t> lines_;  // of each row, from 1

@@ -106,6 +106,10 @@ TEST_CASE("csv text: errors with line and column") {
   CHECK(contains(error("a,b\n1,2\n1,inf\n"), "data.csv:3:2: got `inf`"));
   CHECK(contains(error("a,b\n1,2\n1,1e999\n"), "data.csv:3:2: got `1e999`"));
   CHECK(contains(error("a,b\n1,2\n1,0x10\n"), "categorical: [b]"));
+  CHECK(contains(error("a,b\n1,x\n1,caf\xE9\n"), "data.csv:3:2: `caf?` has the byte 0xE9, which is not UTF-8"));
+  CHECK(contains(error(std::string("a,b\n1,x\0y\n", 10)), "data.csv:2:2: `x?y` has a NUL byte"));
+  CHECK(contains(error("\xE9,b\n1,2\n"), "data.csv:1:1: the name `?` has the byte 0xE9"));
+  CHECK(contains(error("a,b,a\n1,2,3\n"), "data.csv:1:3: columns 1 and 3 are both named `a`"));
   CHECK(contains(error("\xFF\xFE"
                        "a"),
                  "UTF-16"));
