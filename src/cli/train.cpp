@@ -68,11 +68,12 @@ ExitCode run(const Arguments& arguments) {
   if (arguments.resume) loaded.experiment.config.checkpoint.resume = "auto";
   const RunLimits limits = arguments.smoke ? RunLimits::smoke() : RunLimits();
   if (arguments.dry_run) {
+    const Device device = loaded.experiment.choose_device();
     const data::OpenedData data = open_data(loaded.experiment, limits);
-    const nn::BuiltModel model = loaded.experiment.build_model(data.train->spec(), kCPU);
+    Learner learner = make_learner(loaded.experiment, *data.train, device);
     print(plan_text(make_plan(loaded.experiment)));
     print(format("\n{}: {}\nnothing was trained or written\n", loaded.experiment.config.run.name,
-                 describe_run(data, *model.module, kCPU)));
+                 describe_run(data, learner.model(), device)));
     return ExitCode::success;
   }
   const TrainResult result = train({loaded.experiment, loaded.text, limits});

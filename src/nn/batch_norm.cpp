@@ -53,7 +53,9 @@ Tensor BatchNorm::forward(const Tensor& x) {
   }
   num_batches_tracked.add_(1);
   // The plain mean needs the count on the host: such a layer makes the step wait for the device.
-  const double momentum = momentum_ ? *momentum_ : 1.0 / double(num_batches_tracked.item<int64_t>());
+  // On meta there is no count, and nothing to average.
+  const bool counted = !momentum_ && !x.device().is_meta();
+  const double momentum = counted ? 1.0 / double(num_batches_tracked.item<int64_t>()) : momentum_.value_or(1.0);
   return batch_norm(x, weight, bias, running_mean, running_var, {.training = true, .momentum = momentum, .eps = eps_});
 }
 

@@ -20,6 +20,7 @@ class BCEWithLogitsLoss final : public Loss {
   };
   BCEWithLogitsLoss() : BCEWithLogitsLoss(Config{}) {}
   explicit BCEWithLogitsLoss(const Config& config);
+  Target wanted_target() const override { return Target::binary; }
   Tensor count(const Tensor& input, const Tensor&) const override {
     return Tensor::scalar(input.numel(), input.options());
   }

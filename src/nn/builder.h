@@ -72,6 +72,9 @@ struct LayerInfo {
   int64_t parameters = 0;
   int64_t flops = 0;             // forward: 2 x multiply-adds
   int64_t activation_bytes = 0;  // of the output
+  config::Value where;           // in the config, for carets
+  // The value of a key of this layer; nullptr where the config does not state it.
+  const config::Value* stated(std::string_view key) const;
 };
 
 struct BuiltModel {

@@ -22,6 +22,7 @@ class CrossEntropyLoss final : public Loss {
   };
   CrossEntropyLoss() : CrossEntropyLoss(Config{}) {}
   explicit CrossEntropyLoss(const Config& config);
+  Target wanted_target() const override { return Target::classes; }
   Tensor count(const Tensor& input, const Tensor& target) const override;
   void to(Device device) override {
     if (weight_.defined()) weight_ = weight_.to(device);

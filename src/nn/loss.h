@@ -27,6 +27,16 @@ class Loss {
   // What the mean divides by: samples, elements, or the weights of the targets that are not ignored. 0-d, of input's
   // dtype and device; not recorded.
   virtual Tensor count(const Tensor& input, const Tensor& target) const = 0;
+  // What it compares the output with.
+  enum class Target {
+    classes,  // i64 class indices; the output has an axis of classes
+    numbers,  // as many as the output has
+    binary,   // numbers from 0 to 1, as many as the output has; an index of one of two classes is such a number
+  };
+  virtual Target wanted_target() const = 0;
+  // A dataset's target as reduce() wants it: in the dtype and the shape of the output where that is no change but of
+  // form, [batch] for [batch, 1].
+  Tensor target_for(const Tensor& output, const Tensor& target) const;
   Reduction reduction() const { return reduction_; }
   // Moves the weights, where there are some.
   virtual void to(Device) {}

@@ -53,6 +53,8 @@ int64_t projection_stride(int64_t in, int64_t out) {
 
 }  // namespace
 
+const Value* LayerInfo::stated(std::string_view key) const { return stated_value(where, key); }
+
 ModelMaker::ModelMaker(const Shape& sample, DType dtype, Report& report)
     : report_(report), x_(probe_of(sample, dtype)), chain_(sample) {}
 
@@ -101,7 +103,7 @@ std::unique_ptr<Module> ModelMaker::make_layer(const LayerNode& node, const std:
       [&](const Value& where, const std::string& label, const std::string& help) { misfit(where, path, label, help); });
   try {
     std::unique_ptr<Module> module = node.recipe.make()->make(inference);
-    run(*module, path, node.recipe.name());
+    run(*module, path, node.recipe.name(), node.where);
     return module;
   } catch (const Error& error) {
     const config::Kind& kind = *node.recipe.kind();
@@ -111,7 +113,7 @@ std::unique_ptr<Module> ModelMaker::make_layer(const LayerNode& node, const std:
   }
 }
 
-void ModelMaker::run(Module& module, const std::string& path, std::string_view kind) {
+void ModelMaker::run(Module& module, const std::string& path, std::string_view kind, const Value& where) {
   module.eval();
   const Tensor y = module(x_);
   infos_.push_back({.path = path,
@@ -119,7 +121,8 @@ void ModelMaker::run(Module& module, const std::string& path, std::string_view k
                     .output = without_batch(y.shape()),
                     .parameters = module.parameter_count(),
                     .flops = module.flops(x_.shape(), y.shape()),
-                    .activation_bytes = int64_t(y.bytes())});
+                    .activation_bytes = int64_t(y.bytes()),
+                    .where = where});
   x_ = y;
   chain_.push(path, without_batch(y.shape()));
 }
@@ -165,8 +168,8 @@ std::unique_ptr<Module> ModelMaker::make_projection(const LayerNode& node, const
   auto out = std::make_unique<Sequential>();
   run(out->push_back(std::make_unique<Conv2d>(Conv2d::Config{
           .in_channels = from[1], .out_channels = to[1], .kernel_size = 1, .stride = stride, .bias = false})),
-      join_path(path, "0"), Conv2d::kind);
-  run(out->push_back(std::make_unique<BatchNorm2d>(to[1])), join_path(path, "1"), BatchNorm2d::kind);
+      join_path(path, "0"), Conv2d::kind, node.where);
+  run(out->push_back(std::make_unique<BatchNorm2d>(to[1])), join_path(path, "1"), BatchNorm2d::kind, node.where);
   return out;
 }
 

@@ -30,7 +30,7 @@ class ModelMaker {
   std::unique_ptr<Module> make_residual(const LayerNode& node, const std::string& path);
   std::unique_ptr<Module> make_projection(const LayerNode& node, const std::string& path, const Shape& to);
   // Runs a module on x_ and notes it.
-  void run(Module& module, const std::string& path, std::string_view kind);
+  void run(Module& module, const std::string& path, std::string_view kind, const config::Value& where);
   void misfit(const config::Value& where, const std::string& path, const std::string& label, const std::string& help);
 
   config::Report& report_;

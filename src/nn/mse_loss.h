@@ -15,6 +15,7 @@ class MSELoss final : public Loss {
   };
   MSELoss() : MSELoss(Config{}) {}
   explicit MSELoss(const Config& config) : Loss(config.reduction) {}
+  Target wanted_target() const override { return Target::numbers; }
   Tensor count(const Tensor& input, const Tensor&) const override {
     return Tensor::scalar(input.numel(), input.options());
   }

@@ -31,8 +31,8 @@ std::optional<Metrics> Evaluator::evaluate(const data::DataLoader& loader, const
 }
 
 void Evaluator::add(const data::Batch& batch) {
-  const Tensor y = batch.y.to(device_);
   const Tensor output = model_(batch.x.to(device_));
+  const Tensor y = loss_.target_for(output, batch.y.to(device_));
   loss_sum_.add_(loss_.sum(output, y));
   loss_count_.add_(loss_.count(output, y));
   for (const auto& metric : metrics_) metric->add(output, y);

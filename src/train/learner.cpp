@@ -5,6 +5,7 @@
 #include "nn/random_scope.h"
 #include "ops/ops.h"
 #include "optim/clip.h"
+#include "train/fit_check.h"
 
 namespace rstorch {
 namespace {
@@ -53,7 +54,15 @@ Learner::Learner(const Experiment& experiment, nn::BuiltModel model, const optim
       arena_(std::make_unique<optim::ParameterArena>(groups_of(experiment, *model_.module))),
       optimizer_(experiment.optimizer.make(arena_->flat_groups())),
       schedule_(make_schedule(experiment, length)) {
+  loss_->to(device_);
   this->model().train();
+}
+
+Learner make_learner(const Experiment& experiment, const data::Dataset& training_data, Device device) {
+  const data::SampleSpec& spec = training_data.spec();
+  const optim::RunLength length = run_length(experiment, training_data);
+  check_training_fit(experiment, spec, training_data.size());
+  return {experiment, experiment.build_model(spec, device), length, device};
 }
 
 bool Learner::step(const data::Batch& batch, Guard guard) {
@@ -73,7 +82,8 @@ bool Learner::step(const data::Batch& batch, Guard guard) {
 
 Tensor Learner::backward(const data::Batch& batch) {
   const nn::RandomScope random({.seed = seed_, .step = uint64_t(step_), .first_sample = uint64_t(batch.first)});
-  const Tensor loss = loss_->forward(model()(batch.x.to(device_)), batch.y.to(device_));
+  const Tensor output = model()(batch.x.to(device_));
+  const Tensor loss = loss_->forward(output, loss_->target_for(output, batch.y.to(device_)));
   loss.backward();
   arena_->collect_gradients();
   return loss.detach();
@@ -86,8 +96,8 @@ Tensor Learner::backward_in_parts(const data::Batch& batch) {
     const int64_t size = std::min(*part_, batch.size - first);
     const nn::RandomScope random(
         {.seed = seed_, .step = uint64_t(step_), .first_sample = uint64_t(batch.first + first)});
-    const Tensor y = batch.y.narrow(0, first, size).to(device_);
     const Tensor output = model()(batch.x.narrow(0, first, size).to(device_));
+    const Tensor y = loss_->target_for(output, batch.y.narrow(0, first, size).to(device_));
     const Tensor part = loss_->sum(output, y);
     const Tensor part_count = loss_->count(output, y);
     part.backward();

@@ -20,6 +20,10 @@ namespace rstorch {
 // Steps of an epoch and of the whole run. Throws DataError where there is no step at all.
 optim::RunLength run_length(const Experiment& experiment, const data::Dataset& training_data);
 
+class Learner;
+// For this training data, once it is known that model, loss and metrics fit it. Throws ConfigReport, DataError.
+Learner make_learner(const Experiment& experiment, const data::Dataset& training_data, Device device);
+
 class Learner {
  public:
   // Throws ConfigError for settings that do not fit each other.

@@ -1,6 +1,7 @@
 #include "train/plan.h"
 
 #include "optim/parameter_arena.h"
+#include "train/fit_check.h"
 #include "train/safetensors.h"
 #include "train/text_table.h"
 
@@ -17,6 +18,17 @@ int64_t trainer_file_bytes(const Experiment& experiment, const nn::Module& model
   return int64_t(safetensors_bytes(optim::named_state(*optimizer, arena)));
 }
 
+// Null, and why, where it cannot be read and the config says itself what goes into the model.
+data::DatasetPtr open_training_data(const Experiment& experiment, std::string& unread) {
+  try {
+    return experiment.data.open(experiment.seed()).train;
+  } catch (const DataError& error) {
+    if (!experiment.config.model.has("input")) throw;
+    unread = error.what();
+    return nullptr;
+  }
+}
+
 Value shape_value(const Shape& shape) {
   Value out = Value::list();
   for (const int64_t size : shape) out.append(size);
@@ -27,8 +39,8 @@ Value shape_value(const Shape& shape) {
 
 Plan make_plan(const Experiment& experiment) {
   Plan plan;
-  const bool stated = experiment.config.model.has("input");
-  const data::DatasetPtr data = stated ? nullptr : experiment.data.open(experiment.seed()).train;
+  const data::DatasetPtr data = open_training_data(experiment, plan.unread);
+  if (data) check_training_fit(experiment, data->spec(), data->size());
   plan.model = experiment.plan_model(data ? &data->spec() : nullptr);
   plan.batch_size = experiment.data.config().batch_size;
   plan.parameters = plan.model.module->parameter_count();
@@ -50,16 +62,17 @@ std::string plan_text(const Plan& plan) {
                layer.flops ? grouped(layer.flops) : ""});
   }
   table.add({"total", "", "", grouped(plan.parameters), grouped(plan.flops)});
-  return table.text() + format(
-                            "\n"
-                            "FLOPs      forward pass of one sample; a step of {} samples takes about {}\n"
-                            "outputs    {} for a sample, {} for a batch\n"
-                            "checkpoint {}: model {}, optimizer {}\n",
-                            plan.batch_size, flops_text(double(step_flops(plan))),
-                            bytes_text(double(plan.activation_bytes)),
-                            bytes_text(double(plan.activation_bytes * plan.batch_size)),
-                            bytes_text(double(plan.model_bytes + plan.trainer_bytes)),
-                            bytes_text(double(plan.model_bytes)), bytes_text(double(plan.trainer_bytes)));
+  return table.text() +
+         format(
+             "\n"
+             "FLOPs      forward pass of one sample; a step of {} samples takes about {}\n"
+             "outputs    {} for a sample, {} for a batch\n"
+             "checkpoint {}: model {}, optimizer {}\n",
+             plan.batch_size, flops_text(double(step_flops(plan))), bytes_text(double(plan.activation_bytes)),
+             bytes_text(double(plan.activation_bytes * plan.batch_size)),
+             bytes_text(double(plan.model_bytes + plan.trainer_bytes)), bytes_text(double(plan.model_bytes)),
+             bytes_text(double(plan.trainer_bytes))) +
+         (plan.unread.empty() ? "" : format("data       not looked at: {}\n", plan.unread));
 }
 
 Value plan_value(const Plan& plan) {

@@ -9,6 +9,7 @@
 namespace rstorch {
 
 struct Plan {
+  std::string unread;    // why the data could not be looked at; empty: model, loss and metrics fit it
   nn::BuiltModel model;  // on the meta device
   int64_t batch_size = 0;
   int64_t parameters = 0;
@@ -18,7 +19,7 @@ struct Plan {
   int64_t trainer_bytes = 0;
 };
 
-// Throws ConfigReport; DataError where the data has to say the input's shape.
+// Throws ConfigReport, as training would; DataError where the data has to say the input's shape.
 Plan make_plan(const Experiment& experiment);
 // Work of one training step: backward takes twice the forward pass.
 inline int64_t step_flops(const Plan& plan) { return 3 * plan.flops * plan.batch_size; }

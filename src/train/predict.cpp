@@ -91,6 +91,7 @@ std::vector<Row> rows_of(const data::Batch& batch, const Tensor& output, const d
   const size_t width = outputs.size() / size_t(batch.size);
   const size_t target_width = targets.size() / size_t(batch.size);
   const bool classes = spec.is_classification() && int64_t(width) == spec.classes;
+  const bool binary = spec.classes == 2 && width == 1;  // one logit, of the second class
   std::vector<Row> rows;
   for (size_t i = 0; i < size_t(batch.size); ++i) {
     Row row;
@@ -101,6 +102,7 @@ std::vector<Row> rows_of(const data::Batch& batch, const Tensor& output, const d
                       targets.begin() + ptrdiff_t((i + 1) * target_width));
     std::transform(row.target.begin(), row.target.end(), row.target.begin(), shortest);
     if (classes) row.prediction = std::max_element(row.outputs.begin(), row.outputs.end()) - row.outputs.begin();
+    if (binary) row.prediction = row.outputs[0] > 0;
     rows.push_back(std::move(row));
   }
   return rows;

@@ -4,6 +4,7 @@
 
 #include "config/load.h"
 #include "data/loader.h"
+#include "train/fit_check.h"
 
 namespace rstorch {
 namespace {
@@ -79,8 +80,10 @@ Metrics evaluate(const SavedModel& saved) {
   const Experiment& experiment = saved.experiment();
   const Device device = experiment.choose_device();
   const data::DatasetPtr data = saved.open_data();
+  check_fit(experiment, data->spec());
   const nn::BuiltModel model = saved.build_model(data->spec(), device);
   const std::unique_ptr<nn::Loss> loss = experiment.loss.make();
+  loss->to(device);
   Evaluator evaluator(*model.module, *loss, experiment.metrics, device);
   return *evaluator.evaluate(data::DataLoader(*data, experiment.data.val_options()));
 }

@@ -119,7 +119,7 @@ TrainResult train(const TrainRequest& request) {
   // All that may go wrong with what the user gave goes wrong before there is a run folder.
   const optim::RunLength length = run_length(experiment, *data.train);
   const RunEnd end = run_end(experiment, length, request.limits.steps);
-  Learner learner(experiment, experiment.build_model(data.train->spec(), device), length, device);
+  Learner learner = make_learner(experiment, *data.train, device);
 
   RunStart start = start_run(config.run.dir, config.run.name, config.checkpoint.resume);
   const files::Path run = start.directory.path();

@@ -335,6 +335,57 @@ trainer: {{max_epochs: 2}}
 }
 
 TEST_SUITE("training") {
+  TEST_CASE("one logit and a column of 0 and 1, as a class or as a number: the same weights") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    std::string table = "a,b,y\n";
+    for (int i = 0; i < 40; ++i) table += format("{},{},{}\n", i % 7, i % 5, i % 7 > 3 ? 1 : 0);
+    files::write_atomically(folder.path() / "t.csv", table);
+    const std::string text = R"(
+rstorch: 1
+run: {name: run}
+data: {type: csv, batch_size: 8, val_fraction: 0.25}
+model: {layers: [{Linear: {out_features: 1}}]}
+loss: BCEWithLogitsLoss
+optimizer: {type: SGD, lr: 0.5}
+trainer: {max_epochs: 30, micro_batch_size: 4}
+)";
+    const std::vector<std::string> both = {"data.path=" + (folder.path() / "t.csv").string(),
+                                           "run.dir=" + folder.path().string()};
+    std::vector<std::string> numbers = both;
+    numbers.emplace_back("data.task=regression");
+    const TrainResult by_class = train_text(text, both);
+    const TrainResult by_number = train_text(text, numbers);
+    CHECK(testing::difference(weights_of(by_class, "0.weight"), weights_of(by_number, "0.weight")) == 0);
+    CHECK(*find_metric(by_class.metrics, "val.accuracy") == *find_metric(by_number.metrics, "val.accuracy"));
+    CHECK(*find_metric(by_class.metrics, "val.accuracy") > 0.8);
+    // Its predictions are classes.
+    write_predictions(SavedModel(by_class.run, {}), folder.path() / "p.jsonl", PredictionFormat::jsonl);
+    CHECK(contains(files::read_text(folder.path() / "p.jsonl"), "\"prediction\": \"1\""));
+    // Numbers and as many outputs, with the mean of squares.
+    numbers.emplace_back("loss=MSELoss");
+    CHECK(train_text(text, numbers).outcome == Trainer::Outcome::finished);
+  }
+
+  TEST_CASE("what does not fit the data is known before there is a run folder; a drawn-out last batch too") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    const auto errors = [&](std::vector<std::string> overrides) -> std::string {
+      overrides.push_back("run.dir=" + (folder.path() / "runs").string());
+      try {
+        train_text(kEverything, overrides);
+      } catch (const ConfigError& e) {
+        CHECK(!fs::exists(folder.path() / "runs"));
+        return e.report();
+      }
+      return {};
+    };
+    CHECK(contains(errors({"model.layers[4].Linear.out_features=2"}), "write out_features: 3"));
+    CHECK(contains(errors({"loss=MSELoss"}), "MSELoss wants numbers"));
+    CHECK(contains(errors({"data.train.size=65"}), "write drop_last: true"));
+    CHECK(errors({"data.train.size=65", "data.drop_last=true", "trainer.max_steps=1", "lr_scheduler=constant"}).empty());
+  }
+
   TEST_CASE("parts of a batch give the update of the whole batch") {
     const QuietLog quiet;
     const TemporaryFolder folder;
