@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Shows that a trained checkpoint means the same to PyTorch: same keys, same logits.
 
-    rstorch predict runs/NAME/checkpoints/last --data DIR --out preds.jsonl
-    python3 scripts/check_logits.py runs/NAME/checkpoints/last preds.jsonl --data DIR
+    rstorch predict runs/NAME/checkpoints/last --data PATH --out preds.jsonl
+    scripts/check_logits.py runs/NAME/checkpoints/last preds.jsonl --data PATH
 
 Builds the PyTorch model from `model.layers` of the checkpoint's config.yaml, loads model.safetensors by key (strict),
-runs the IDX test images of DIR in eval mode and compares with the logits that rstorch wrote. Needs PyTorch and PyYAML
-(Debian's python3-torch brings both). Exit status 0: same keys and all logits within the tolerance.
+runs the samples of PATH in eval mode (the IDX test images of a folder, or all rows of a CSV file) and compares with the
+logits that rstorch wrote. Needs PyTorch and PyYAML (Debian's python3-torch brings both). Exit status 0: same keys and
+all logits within the tolerance.
 """
 import argparse
+import csv
 import gzip
 import json
 import struct
@@ -16,13 +18,19 @@ import sys
 from collections import OrderedDict
 from pathlib import Path
 
-import numpy as np
-import torch
-import yaml
-from torch import nn
+SAFETENSORS_DTYPES = {"F64": "<f8", "F32": "<f4", "I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "?"}
 
-SAFETENSORS_DTYPES = {"F64": np.float64, "F32": np.float32, "I64": np.int64, "I32": np.int32, "U8": np.uint8,
-                      "BOOL": np.bool_}
+
+def import_libraries():
+    """After the arguments are read, so that --help needs none of them."""
+    global np, torch, yaml, nn
+    try:
+        import numpy as np
+        import torch
+        import yaml
+        from torch import nn
+    except ImportError as error:
+        sys.exit(f"{error}: install PyTorch and PyYAML, such as Debian's python3-torch")
 
 
 def read_safetensors(path):
@@ -57,12 +65,13 @@ LAYERS = {
     "Linear": lambda weight, **rest: nn.Linear(**{**rest, "in_features": weight.shape[1]}),
     "Conv2d": lambda weight, groups=1, **rest: nn.Conv2d(
         **{**rest, "groups": groups, "in_channels": weight.shape[1] * groups}),
+    "BatchNorm1d": lambda weight, **rest: nn.BatchNorm1d(**{**rest, "num_features": weight.shape[0]}),
     "BatchNorm2d": lambda weight, **rest: nn.BatchNorm2d(**{**rest, "num_features": weight.shape[0]}),
-    "MaxPool2d": lambda weight, **rest: nn.MaxPool2d(**rest),
-    "Flatten": lambda weight, **rest: nn.Flatten(**rest),
-    "Dropout": lambda weight, **rest: nn.Dropout(**rest),
-    "ReLU": lambda weight, **rest: nn.ReLU(**rest),
+    "LayerNorm": lambda weight, **rest: nn.LayerNorm(**{**rest, "normalized_shape": weight.shape}),
 }
+for plain in ("AdaptiveAvgPool2d", "AvgPool2d", "Dropout", "Flatten", "GELU", "Identity", "MaxPool2d", "ReLU", "SiLU",
+              "Sigmoid", "Tanh"):  # no weight, PyTorch's arguments
+    LAYERS[plain] = lambda weight, plain=plain, **rest: getattr(nn, plain)(**rest)
 
 
 def number(value):
@@ -101,9 +110,63 @@ def build_model(layers, state):
     return nn.Sequential(modules)
 
 
-def normalise(images, transforms):
-    """Bytes to [0, 1] as torchvision's ToTensor does, then the config's transforms."""
-    x = torch.from_numpy(images.copy()).float().unsqueeze(1) / 255
+# ----------------------------------------------------------------------------------------------- data
+
+
+def image_samples(folder, learnt):
+    """Images in [0, 1], by the largest value that the training images had, and their labels."""
+    x = torch.from_numpy(read_idx(folder, "images").copy()).float().unsqueeze(1) / learnt["max_value"]
+    return x, torch.from_numpy(read_idx(folder, "labels").copy()).long()
+
+
+def table_samples(path, learnt, dataset):
+    """The rows of a CSV file as rstorch makes vectors of them, and their classes."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        for _ in range(dataset.get("skip_rows") or 0):
+            next(file)
+        rows = [row for row in csv.reader(file, delimiter=dataset.get("delimiter") or ",") if row]
+    if dataset.get("header") or (dataset.get("header") is None and not any(is_number(cell) for cell in rows[0])):
+        header = rows.pop(0)
+    names = dataset.get("column_names") or header
+    values = {name: [row[i].strip() for row in rows] for i, name in enumerate(names)}
+    x = []
+    for column in learnt["columns"]:
+        cells = values[column["name"]]
+        if "categories" not in column:
+            mean, std = (column["mean"], column["std"]) if dataset.get("standardize", True) else (0, 1)
+            x.append([(float(cell) - mean) / std for cell in cells])
+        elif dataset.get("encoding") == "codes":
+            x.append([column["categories"].index(cell) for cell in cells])
+        else:
+            x += [[float(cell == category) for cell in cells] for category in column["categories"]]
+    target = dataset.get("target", -1)
+    targets = values[target if isinstance(target, str) else names[target]]
+    return torch.tensor(x, dtype=torch.float64).float().T.contiguous(), torch.tensor(
+        [learnt["targets"].index(cell) for cell in targets])
+
+
+def is_number(cell):
+    try:
+        float(cell)
+        return True
+    except ValueError:
+        return False
+
+
+def samples_of(config, learnt, path):
+    """Inputs and classes of the data at `path`, by default the config's own."""
+    dataset = config["data"].get("val") or config["data"]
+    path = path or Path(dataset["path"])
+    [(kind, state)] = learnt.items()
+    if kind == "mnist":
+        return image_samples(path, state)
+    if kind == "csv":
+        return table_samples(path, state, dataset)
+    sys.exit(f"data {kind}: this script knows mnist and csv only")
+
+
+def transformed(x, transforms):
+    """The samples after the config's transforms."""
     for item in transforms:
         [(kind, arguments)] = item.items()
         if kind != "Normalize":
@@ -124,18 +187,19 @@ def transforms_of(config):
 
 
 def read_logits(path):
-    """The `logits` (or `output`) list of each line of a JSONL file."""
+    """The `logits` (or `outputs`) list of each line of a JSONL file."""
     rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-    return torch.tensor([row["logits"] if "logits" in row else row["output"] for row in rows])
+    return torch.tensor([row["logits"] if "logits" in row else row["outputs"] for row in rows])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path, help="checkpoint folder")
     parser.add_argument("logits", type=Path, help="JSONL file that `rstorch predict` wrote")
-    parser.add_argument("--data", type=Path, help="folder of the IDX files; default: the config's data path")
+    parser.add_argument("--data", type=Path, help="what the predictions are for; default: the config's data path")
     parser.add_argument("--tolerance", type=float, default=1e-5)
     arguments = parser.parse_args()
+    import_libraries()
 
     config = yaml.safe_load((arguments.checkpoint / "config.yaml").read_text())
     state = read_safetensors(arguments.checkpoint / "model.safetensors")
@@ -146,10 +210,10 @@ def main():
         sys.exit(f"FAIL: {error}")
     model.eval()
 
-    folder = arguments.data or Path((config["data"].get("val") or config["data"])["path"])
-    images, labels = read_idx(folder, "images"), torch.from_numpy(read_idx(folder, "labels").copy()).long()
+    learnt = json.loads((arguments.checkpoint / "state.json").read_text())["data"]
+    x, labels = samples_of(config, learnt, arguments.data)
     with torch.no_grad():
-        expected = torch.cat([model(part) for part in normalise(images, transforms_of(config)).split(500)])
+        expected = torch.cat([model(part) for part in transformed(x, transforms_of(config)).split(500)])
 
     logits = read_logits(arguments.logits)
     if logits.shape != expected.shape:
@@ -157,7 +221,7 @@ def main():
     difference = (logits - expected).abs().max().item()
     accuracy = [(values.argmax(1) == labels).double().mean().item() for values in (logits, expected)]
     passed = difference <= arguments.tolerance
-    print(f"{len(state)} tensors loaded by key, {len(labels)} images, "
+    print(f"{len(state)} tensors loaded by key, {len(labels)} samples, "
           f"logits up to {expected.abs().max().item():.3g}")
     print(f"max abs difference {difference:.3g} (limit {arguments.tolerance:g}); "
           f"accuracy rstorch {accuracy[0]:.4f}, PyTorch {accuracy[1]:.4f}")
