@@ -16,6 +16,7 @@ struct Arguments {
 PredictionFormat format_of(const Arguments& arguments) {
   if (!arguments.format.empty()) return arguments.format == "csv" ? PredictionFormat::csv : PredictionFormat::jsonl;
   if (const auto format = prediction_format(arguments.out)) return *format;
+  if (arguments.out == "-") throw UsageError("are they to be CSV or JSONL?", "give --format csv|jsonl");
   throw UsageError(rstorch::format("{}: is it to be CSV or JSONL?", arguments.out),
                    "name it .csv or .jsonl, or give --format csv|jsonl");
 }
@@ -29,7 +30,7 @@ ExitCode run(const Arguments& arguments) {
   const SavedModel saved(arguments.checkpoint, arguments.overrides, change);
   report.throw_if_errors();
   const int64_t count = write_predictions(saved, arguments.out, format);
-  print(rstorch::format("{} predictions in {}\n", count, arguments.out));
+  if (arguments.out != "-") print(rstorch::format("{} predictions in {}\n", count, arguments.out));
   return ExitCode::success;
 }
 
@@ -44,9 +45,11 @@ void add_predict(CLI::App& program, Action& action) {
   add_overrides(command, arguments->overrides);
   command.add_option(
       "--data", arguments->data,
-      "The data: its path, or a dataset as in a config: \"{type: ...}\". Left out: the validation data.");
-  command.add_option("--out", arguments->out, "The file to write.")->required();
+      "The data: its path, or a dataset as in a config, {type: ...}; left out: the validation data.")
+      ->type_name("DATA");
+  command.add_option("--out", arguments->out, "The file to write; -: stdout.")->required()->type_name("FILE");
   command.add_option("--format", arguments->format, "csv or jsonl; left out, the name of the file says it.")
+      ->type_name("FORMAT")
       ->check(CLI::IsMember({"csv", "jsonl"}));
   command.callback([&action, arguments] { action = [arguments] { return run(*arguments); }; });
 }

@@ -42,6 +42,19 @@ Descriptor open_folder(const Path& path) {
   return folder;
 }
 
+// Where a link, and what it leads to, ends: a file that need not be there yet.
+Path end_of_links(Path path) {
+  std::error_code none;
+  for (int links = 0; std::filesystem::is_symlink(path, none); ++links) {
+    if (links == 40) {
+      errno = ELOOP;
+      fail("write to", path);
+    }
+    path = path.parent_path() / std::filesystem::read_symlink(path, none);
+  }
+  return path;
+}
+
 }  // namespace
 
 bool is_disk_full(const Error& error) { return error.code() == CheckpointError("", "", kDiskFull).code(); }
@@ -91,6 +104,30 @@ void AtomicFile::finish() {
   move(temporary_, path_);
   finished_ = true;
   sync_folder(path_.parent_path());
+}
+
+Output::Output(const Path& path) : path_(path == "-" ? Path("stdout") : path) {
+  std::error_code ignored;
+  const auto kind = std::filesystem::status(path, ignored).type();
+  if (path == "-") {
+    stream_ = Descriptor(::dup(STDOUT_FILENO));
+  } else if (kind == std::filesystem::file_type::not_found || kind == std::filesystem::file_type::regular) {
+    file_.emplace(end_of_links(path));
+    return;
+  } else {
+    stream_ = Descriptor(retry([&] { return ::open(path.c_str(), O_WRONLY | O_CLOEXEC); }));
+  }
+  if (!stream_.is_open()) fail("write to", path_);
+}
+
+void Output::write(std::string_view text) {
+  if (file_) return file_->write(text);
+  write_all(stream_.number(), path_, std::as_bytes(std::span(text)));
+}
+
+void Output::finish() {
+  if (file_) return file_->finish();
+  if (::close(stream_.release()) != 0 && errno != EINTR) fail("close", path_);
 }
 
 LineFile::LineFile(const Path& path)

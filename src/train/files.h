@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -76,6 +77,20 @@ class AtomicFile {
   Path temporary_;
   Writer writer_;
   bool finished_ = false;
+};
+
+// Where a user wants something written: `-` is stdout; a pipe or a device is written to as it comes; a file takes its
+// place when it is finished, at the end of the links that lead to it.
+class Output {
+ public:
+  explicit Output(const Path& path);
+  void write(std::string_view text);
+  void finish();
+
+ private:
+  Path path_;
+  Descriptor stream_;
+  std::optional<AtomicFile> file_;
 };
 
 // A file that grows by whole lines: a line that does not fit on the disk leaves no part of it behind.

@@ -125,7 +125,7 @@ int64_t write_predictions(const SavedModel& saved, const files::Path& file, Pred
   const data::DataLoader loader(*data, saved.experiment().data.val_options());
   const RowWriter writer(data->spec(), format);
 
-  files::AtomicFile out(file);
+  files::Output out(file);
   data::BatchStream batches = loader.stream(0, loader.size());
   bool first = true;
   while (const std::optional<data::Batch> batch = batches.next()) {
