@@ -1,6 +1,7 @@
 #include "cli/load.h"
 
 #include <filesystem>
+#include <fstream>
 
 #include "config/load.h"
 #include "train/files.h"
@@ -8,8 +9,18 @@
 namespace rstorch::cli {
 namespace {
 
-std::string given_text(const std::string& file, const std::vector<std::string>& overrides) {
-  std::string text = files::read_text(file);
+// What can be read only once: stdin (`-`), a pipe. No more of it than shows that it is too large.
+std::optional<std::string> text_of_pipe(const std::string& file) {
+  std::error_code ignored;
+  if (file != "-" && !std::filesystem::is_fifo(file, ignored)) return {};
+  std::ifstream in(file == "-" ? "/dev/stdin" : file, std::ios::binary);
+  std::string text(config::max_bytes + 1, '\0');
+  in.read(text.data(), std::streamsize(text.size()));
+  text.resize(size_t(in.gcount()));
+  return text;
+}
+
+std::string with_overrides(std::string text, const std::vector<std::string>& overrides) {
   if (overrides.empty()) return text;
   if (!text.ends_with('\n')) text += '\n';
   text += "\n# On the command line:\n";
@@ -34,12 +45,17 @@ void name_run(config::Value& root, const std::string& file, Size size) {
 
 LoadedConfig load_config(const std::string& file, const std::vector<std::string>& overrides, Size size) {
   config::Report report;
-  config::Value root = config::load(file, overrides, report);
-  if (size == Size::smoke) root = smoke_size(std::move(root));
-  name_run(root, file, size);
+  const std::optional<std::string> piped = text_of_pipe(file);
+  config::Value root = piped ? config::load_text(*piped, file == "-" ? "stdin" : file, overrides, report)
+                             : config::load(file, overrides, report);
+  name_run(root, piped ? "run" : file, size);
   LoadedConfig loaded{Experiment::read(root, report), {}};
   report.throw_if_errors();
-  loaded.text = given_text(file, overrides);
+  if (size == Size::smoke) {
+    loaded.experiment = Experiment::read(smoke_size(std::move(root)), report);
+    report.throw_if_errors();
+  }
+  loaded.text = with_overrides(piped ? *piped : files::read_text(file), overrides);
   return loaded;
 }
 

@@ -81,14 +81,16 @@ class Descending : public WarmedUp {
   using Config = Descent;
   Descending(double lr, const RunLength& run, const Config& config)
       : WarmedUp(lr, run, config), min_lr_(config.min_lr), end_(end_of(run, config)) {
-    if (end_ > warmup()) return;
+    if (end_ >= warmup()) return;
     throw ArgumentError(format("lr_scheduler: warm-up of {} steps in a schedule of {}", warmup(), end_),
                         "shorten `warmup`, or train longer");
   }
 
  protected:
   // From 0 at the end of the warm-up to 1 at the end.
-  double progress(int64_t step) const { return std::min(1.0, double(step - warmup()) / double(end_ - warmup())); }
+  double progress(int64_t step) const {
+    return step >= end_ ? 1 : double(step - warmup()) / double(end_ - warmup());
+  }
   double min_lr() const { return min_lr_; }
 
  private:

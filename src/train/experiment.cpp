@@ -224,7 +224,6 @@ Device Experiment::choose_device() const {
 }
 
 Value smoke_size(Value root) {
-  if (!root.is_map()) return root;
   const auto section = [&](std::string_view name) -> Value* {
     Value* found = root.find(name);
     return found && found->is_map() ? found : nullptr;
@@ -235,6 +234,12 @@ Value smoke_size(Value root) {
   if (Value* trainer = section("trainer")) {
     trainer->set("val_every", "4 steps");
     trainer->set("log_every", "1 steps");
+  }
+  if (Value* schedule = section("lr_scheduler")) {
+    Value& keys = schedule->has("type") ? *schedule : schedule->items().front();
+    const Value* const warmup = keys.find("warmup");
+    const auto length = warmup && warmup->is_string() ? config::parse_duration(warmup->as_string()) : std::nullopt;
+    if (length && length->unit == Unit::steps) keys.set("warmup", "1 steps");  // epochs are short here, steps are not
   }
   if (!section("checkpoint")) root.set("checkpoint", Value::map());
   section("checkpoint")->set("every", "4 steps");

@@ -40,7 +40,7 @@ struct Experiment {
   Device choose_device() const;
 };
 
-// The same config in a size that runs in seconds on a CPU: small batches, frequent validation, no expectations. Goes
+// The same valid config in a size that runs in seconds on a CPU: small batches, frequent validation, no expectations. Goes
 // with RunLimits::smoke().
 config::Value smoke_size(config::Value root);
 

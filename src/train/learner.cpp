@@ -14,9 +14,10 @@ std::unique_ptr<optim::Schedule> make_schedule(const Experiment& experiment, con
   try {
     return experiment.schedule.make(experiment.optimizer.lr(), length);
   } catch (const ArgumentError& e) {  // a rule between the schedule and the length of the run
-    ConfigError error(e.what(), e.hint());
-    error.set_position(experiment.schedule.given().position());
-    throw error;
+    config::Report report;
+    report.error(config::Code::conflict, e.what()).at(experiment.schedule.given()).help(e.hint());
+    report.throw_if_errors();
+    throw;
   }
 }
 
