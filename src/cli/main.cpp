@@ -1,5 +1,7 @@
 // rstorch: trains models that a YAML file describes. Maps errors to exit codes; the commands do the rest.
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <new>
 
 #include "base/version.h"
@@ -82,12 +84,27 @@ void show(const std::string& report) {
   std::fputs((text + "\n").c_str(), stderr);
 }
 
+void name_parts_of_help(CLI::FormatterBase& formatter) {
+  for (const auto& [theirs, ours] : {std::pair("Positionals", "Arguments"), {"Subcommands", "Commands"}, {"SUBCOMMAND", "COMMAND"},
+                                     {"OPTIONS", "options"}, {"TEXT", ""}, {"REQUIRED", ""}, {"INT", "N"}}) {
+    formatter.label(theirs, ours);
+  }
+  formatter.column_width(24);
+}
+
+// Whoever closed the other end of the pipe has what it wanted.
+void check_output(bool complete) {
+  if (complete || errno == EPIPE) return;
+  throw CheckpointError(format("cannot write to stdout: {}", std::strerror(errno)), "free some space, or send the output elsewhere");
+}
+
 int run(int argc, char** argv) {
   CLI::App program("Trains models that a YAML file describes.", "rstorch");
-  program.set_version_flag("--version", std::string("rstorch ") + kVersion);
+  name_parts_of_help(*program.get_formatter());  // before there are commands, which take it over
   program.set_help_flag("-h,--help", "Show this help.");
+  program.set_version_flag("--version", std::string("rstorch ") + kVersion, "Show the version.");
   program.require_subcommand(1);
-  program.footer("Example:\n  rstorch train configs/digits_cnn.yaml");
+  program.footer("`rstorch COMMAND --help` shows more of each.\n\nExample:\n  rstorch train configs/digits_cnn.yaml");
   Action action;
   for (const auto add : {add_train, add_eval, add_predict, add_plan, add_bench, add_config, add_inspect, add_list,
                          add_doctor, add_completion}) {
@@ -101,11 +118,15 @@ int run(int argc, char** argv) {
   try {
     program.parse(argc, argv);
   } catch (const CLI::Success& e) {  // --help, --version
-    return program.exit(e);
+    const int code = program.exit(e);
+    check_output(std::fflush(stdout) == 0);
+    return code;
   } catch (const CLI::ParseError& e) {
     throw usage_error(program, words, e);
   }
-  return int(action());
+  const ExitCode code = action();
+  check_output(std::fflush(stdout) == 0);
+  return int(code);
 }
 
 }  // namespace
@@ -122,7 +143,7 @@ void add_overrides(CLI::App& command, std::vector<std::string>& overrides) {
       ->expected(0, -1);
 }
 
-void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+void print(const std::string& text) { check_output(std::fwrite(text.data(), 1, text.size(), stdout) == text.size()); }
 
 }  // namespace rstorch::cli
 

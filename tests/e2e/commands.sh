@@ -77,3 +77,39 @@ expect_exit 0 "$rstorch" predict "$work/alone" --data datasets/digits --out "$wo
 expect_exit 0 "$rstorch" predict "$work/alone" --out "$work/out.csv"
 [ "$(wc -l <"$work/out.csv")" -eq 361 ] || fail "not a header and 360 predictions"
 expect_exit 2 "$rstorch" predict "$work/alone" --out "$work/out.txt"
+
+# Where predictions go: through links, into pipes and devices, to stdout, and nowhere else.
+ln -s out.csv "$work/link.csv"
+rm "$work/out.csv"
+expect_exit 0 "$rstorch" predict "$work/alone" --out "$work/link.csv"
+[ -L "$work/link.csv" ] && [ "$(wc -l <"$work/out.csv")" -eq 361 ] || fail "--out replaced a link"
+mkfifo "$work/pipe.csv"
+cat "$work/pipe.csv" >"$work/piped.csv" &
+expect_exit 0 "$rstorch" predict "$work/alone" --out "$work/pipe.csv"
+wait $!
+[ -p "$work/pipe.csv" ] || fail "--out replaced a pipe"
+cmp "$work/piped.csv" "$work/out.csv"
+expect_exit 0 "$rstorch" predict "$work/alone" --out - --format csv
+cmp "$work/out" "$work/out.csv"
+expect_exit 9 "$rstorch" predict "$work/alone" --out /dev/full --format csv
+expect_text "$work/err" "cannot write /dev/full: No space left on device"
+[ -c /dev/full ] || fail "--out replaced a device"
+
+# A config from a pipe; a broken one is as broken in smoke size; a short run may be all warm-up.
+expect_exit 0 "$rstorch" train - --dry-run <configs/digits_mlp.yaml
+expect_exit 0 "$rstorch" train <(cat configs/digits_mlp.yaml) --dry-run
+expect_exit 3 "$rstorch" train - --smoke <<<'rstorch: 1'
+expect_exit 3 "$rstorch" train configs/digits_mlp.yaml --smoke trainer.val_every=soon
+expect_exit 0 "$rstorch" train configs/digits_cnn.yaml --smoke trainer.max_epochs=1 "run.dir=$work/runs"
+expect_exit 0 "$rstorch" train configs/digits_cnn.yaml --smoke "lr_scheduler.warmup=500 steps" "run.dir=$work/runs"
+
+expect_exit 0 "$rstorch" config show configs/digits_mlp.yaml
+grep -qE '^  type: mnist +# configs/digits_mlp.yaml:' "$work/out" || fail "config show does not know where type is from"
+for key in "" trainer AdamW data; do
+  expect_exit 0 "$rstorch" config explain $key
+  [ "$(wc -L <"$work/out")" -le 100 ] || fail "config explain $key is wider than 100 columns"
+done
+expect_exit 0 "$rstorch" config explain trainer
+[ "$(grep -c max_epochs "$work/out")" -eq 1 ] || fail "config explain shows its keys twice"
+expect_exit 2 "$rstorch" bench configs/digits_mlp.yaml --steps 0
+expect_text "$work/err" "wanted 1 or more"

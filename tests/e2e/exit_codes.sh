@@ -27,6 +27,8 @@ if ! "$rstorch" doctor | grep -q '^cuda .*NVIDIA'; then
   expect_exit 3 "$rstorch" train "$config" device=cuda "run.dir=$work/no_gpu"
   expect_text "$work/err" 'error[E0319]: device cuda is not available'
   [ ! -e "$work/no_gpu" ] || fail "an error of the config left a run folder"
+  expect_exit 3 "$rstorch" train "$config" device=cuda:0 --dry-run
+  expect_text "$work/err" 'error[E0319]: device cuda:0 is not available'
 fi
 
 expect_exit 4 "$rstorch" train configs/digits_mlp.yaml data.path="$work/none" "run.dir=$work/no_data"
@@ -44,6 +46,16 @@ printf X | dd of="$checkpoint/model.safetensors" bs=1 seek=2000 conv=notrunc sta
 expect_exit 9 "$rstorch" eval "$checkpoint"
 expect_text "$work/err" "$checkpoint/model.safetensors is damaged: its hash is"
 expect_exit 9 "$rstorch" inspect "$work/none"
+
+# Output that is lost is an error, unless nobody wants it.
+for command in list --help "config explain"; do
+  code=0
+  "$rstorch" $command >/dev/full 2>"$work/err" || code=$?
+  [ "$code" -eq 9 ] || fail "exit code $code, not 9: rstorch $command >/dev/full"
+  expect_text "$work/err" "cannot write to stdout: No space left on device"
+done
+(set +o pipefail; trap '' PIPE; "$rstorch" config schema 2>"$work/err" | true)
+[ ! -s "$work/err" ] || fail "a closed pipe is called an error: $(cat "$work/err")"
 
 expect_exit 75 "$rstorch" train "$config" "run.dir=$work/runs" trainer.max_time=1ms
 # A log that cannot be written costs its lines, no more; and is said once, in the program's own words.
