@@ -45,9 +45,9 @@ Parts take_apart(const Value& section) {
 }
 
 // `{mnist: {path: p}}` as `{type: mnist, path: p}`, into `out`.
-void add_typed(Value& out, const Value& resolved) {
-  const Value& body = *resolved.only();
-  out.set("type", body.key());
+void add_typed(Value& out, const DatasetRegistry::Recipe& recipe) {
+  const Value& body = *recipe.resolved().only();
+  out.set("type", recipe.given().at("type"));  // with its place
   for (const Value& entry : body.items()) out.set(entry.key(), entry);
 }
 
@@ -174,7 +174,7 @@ void DataRecipe::read_val(const Value& dataset, Report& report) {
 void DataRecipe::resolve(Value own, bool is_short) {
   if (is_short) {
     own.erase("train");
-    add_typed(own, train_.resolved());
+    add_typed(own, train_);
   } else {
     own.set("train", train_.resolved());
   }
