@@ -60,7 +60,7 @@ void add_explain(CLI::App& parent, Action& action) {
   command.add_option("key", *path, "A key (trainer.max_epochs) or a kind (AdamW); left out: the sections.");
   command.callback([&action, path] {
     action = [path] {
-      print(path->empty() ? config::help_table(config::describe<RunConfig>()) + "\n" : explain(*path));
+      print(explain(*path));
       return ExitCode::success;
     };
   });

@@ -1,5 +1,10 @@
 #include "cli/explain.h"
 
+#include <algorithm>
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
 #include "config/suggest.h"
 #include "data/data.h"
 #include "nn/builder.h"
@@ -19,6 +24,13 @@ struct Section {
 constexpr Section kSections[] = {{"data", &config::describe<data::DataConfig>},
                                  {"model", &config::describe<nn::ModelConfig>}};
 
+// Columns of the terminal, as far as they serve reading.
+size_t help_width() {
+  winsize size{};
+  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return config::kHelpWidth;
+  return std::clamp<size_t>(size.ws_col, 60, 140);
+}
+
 std::vector<std::string> split(const std::string& path) {
   std::vector<std::string> parts;
   for (size_t begin = 0; begin <= path.size();) {
@@ -29,39 +41,40 @@ std::vector<std::string> split(const std::string& path) {
   return parts;
 }
 
-std::string field_text(const FieldInfo& field, const std::string& path, const StructInfo* inner) {
-  std::string text = config::help_text(field, path) + "\n";
-  return inner ? text + "\n" + config::help_table(*inner) + "\n" : text;
+std::string field_text(const FieldInfo& field, const std::string& path, size_t width,
+                       const StructInfo* inner = nullptr) {
+  std::string text = config::help_text(field, path, width) + "\n";
+  return inner ? text + "\n" + config::help_table(*inner, width) + "\n" : text;
 }
 
-std::string explain_field(const std::string& path) {
+std::string explain_field(const std::string& path, size_t width) {
   if (const FieldInfo* field = config::describe<RunConfig>().find(path)) {
-    const StructInfo* inner = field->type.fields ? &field->type.fields() : nullptr;
+    const StructInfo* inner = nullptr;  // of what the config as a whole calls any value
     for (const Section& section : kSections) {
       if (path == section.name) inner = &section.fields();
     }
-    return field_text(*field, path, inner);
+    return field_text(*field, path, width, inner);
   }
   for (const Section& section : kSections) {
     const std::string prefix = std::string(section.name) + ".";
     if (!path.starts_with(prefix)) continue;
     const FieldInfo* field = section.fields().find(path.substr(prefix.size()));
-    if (field) return field_text(*field, path, field->type.fields ? &field->type.fields() : nullptr);
+    if (field) return field_text(*field, path, width);
   }
   return {};
 }
 
 // The first part of the path that names a kind, and what comes behind it in that kind's config.
-std::string explain_kind(const std::string& path) {
+std::string explain_kind(const std::string& path, size_t width) {
   const std::vector<std::string> parts = split(path);
   for (size_t i = 0; i < parts.size(); ++i) {
     for (const KindList& list : all_kinds()) {
       const config::Kind* kind = list.table->find(parts[i]);
       if (!kind) continue;
-      if (i + 1 == parts.size()) return config::help_text(list.table->noun, *kind) + "\n";
+      if (i + 1 == parts.size()) return config::help_text(list.table->noun, *kind, width) + "\n";
       std::string rest = parts[i + 1];
       for (size_t k = i + 2; k < parts.size(); ++k) rest += "." + parts[k];
-      if (const FieldInfo* field = kind->fields().find(rest)) return config::help_text(*field, path) + "\n";
+      if (const FieldInfo* field = kind->fields().find(rest)) return config::help_text(*field, path, width) + "\n";
     }
   }
   return {};
@@ -87,8 +100,10 @@ std::vector<std::string> known_names() {
 }  // namespace
 
 std::string explain(const std::string& path) {
-  if (std::string text = explain_field(path); !text.empty()) return text;
-  if (std::string text = explain_kind(path); !text.empty()) return text;
+  const size_t width = help_width();
+  if (path.empty()) return config::help_table(config::describe<RunConfig>(), width) + "\n";
+  if (std::string text = explain_field(path, width); !text.empty()) return text;
+  if (std::string text = explain_kind(path, width); !text.empty()) return text;
   const std::vector<std::string> names = known_names();
   const std::vector<std::string_view> known(names.begin(), names.end());
   const auto near = config::nearest(path, known);

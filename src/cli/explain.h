@@ -5,7 +5,7 @@
 
 namespace rstorch::cli {
 
-// Throws UsageError with a suggestion for a name that is not known.
+// An empty path: the sections. Throws UsageError with a suggestion for a name that is not known.
 std::string explain(const std::string& path);
 
 }  // namespace rstorch::cli

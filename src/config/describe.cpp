@@ -54,6 +54,20 @@ void add_rows(const StructInfo& info, const std::string& prefix, size_t depth, s
   }
 }
 
+std::vector<std::string> wrapped(const std::string& text, size_t width);
+
+// For tables that are too wide: a line for the key, and its help below.
+std::string help_paragraphs(const std::vector<Row>& rows, size_t key_width, size_t width) {
+  std::string out;
+  for (const Row& row : rows) {
+    out += format("{}{:{}}  {}", out.empty() ? "" : "\n", row.key, key_width, row.type);
+    if (!row.range.empty()) out += (row.range.starts_with("in ") ? " " : ", ") + row.range;
+    if (row.fallback != "none") out += row.fallback == "required" ? "; required" : "; default " + row.fallback;
+    for (const std::string& line : wrapped(row.help, width - 4)) out += "\n    " + line;
+  }
+  return out;
+}
+
 // Words of a text put into lines of at most `width`.
 std::vector<std::string> wrapped(const std::string& text, size_t width) {
   std::vector<std::string> lines(1);
@@ -180,6 +194,7 @@ std::string help_table(const StructInfo& info, size_t width) {
   std::vector<Row> rows = {{"key", "type", "default", "range", "help"}};
   add_rows(info, "", 0, rows);
   if (rows.size() == 1) return "(no keys)";
+  constexpr size_t kLeastHelp = 24;
   size_t key = 0, type = 0, fallback = 0, range = 0;
   const bool ranges = std::any_of(rows.begin() + 1, rows.end(), [](const Row& row) { return !row.range.empty(); });
   for (const Row& row : rows) {
@@ -189,7 +204,8 @@ std::string help_table(const StructInfo& info, size_t width) {
     range = ranges ? std::max(range, row.range.size()) : 0;
   }
   const size_t left = key + type + fallback + 6 + (ranges ? range + 2 : 0);
-  const size_t right = width > left + 24 ? width - left : 24;
+  if (left + kLeastHelp > width) return help_paragraphs({rows.begin() + 1, rows.end()}, key, width);
+  const size_t right = width - left;
   std::string out;
   for (const Row& row : rows) {
     if (!out.empty()) out += '\n';
@@ -202,14 +218,14 @@ std::string help_table(const StructInfo& info, size_t width) {
   return out;
 }
 
-std::string help_text(const FieldInfo& field, std::string_view path) {
+std::string help_text(const FieldInfo& field, std::string_view path, size_t width) {
   std::string out =
       format("{}\n    {}\n    type     {}\n    default  {}", path, field.help, field.type.text(), field.default_text());
   if (const std::string range = field.range_text(); !range.empty()) out += format("\n    range    {}", range);
   std::string steps;
   if (const StructInfo* inner = inner_struct(field.type, steps)) {
     out += "\n\n";
-    for (const char c : help_table(*inner, 116)) {
+    for (const char c : help_table(*inner, width - 4)) {
       if (out.back() == '\n') out += "    ";
       out += c;
     }

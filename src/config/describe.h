@@ -46,10 +46,12 @@ struct StructInfo {
   const FieldInfo* find(std::string_view path) const;
 };
 
-// An aligned table: key, type, default, range, help. Nested structs follow as "inner.x". No newline at the end.
-std::string help_table(const StructInfo& info, size_t width = 120);
+// An aligned table: key, type, default, range, help; where it would be wider, a paragraph for each key. Nested structs
+// follow as "inner.x". No newline at the end.
+inline constexpr size_t kHelpWidth = 100;
+std::string help_table(const StructInfo& info, size_t width = kHelpWidth);
 // One field in full, for `config explain`.
-std::string help_text(const FieldInfo& field, std::string_view path);
+std::string help_text(const FieldInfo& field, std::string_view path, size_t width = kHelpWidth);
 
 // JSON schema (draft 2020-12) as a value; print it with to_json. The document form adds `$schema` and `title`.
 Value schema(const StructInfo& info);

@@ -82,8 +82,8 @@ std::string help_list(const KindTable& table) {
   return out;
 }
 
-std::string help_text(std::string_view noun, const Kind& kind) {
-  return format("{} ({})\n{}\n\n{}", kind.name, noun, kind.help, help_table(kind.fields()));
+std::string help_text(std::string_view noun, const Kind& kind, size_t width) {
+  return format("{} ({})\n{}\n\n{}", kind.name, noun, kind.help, help_table(kind.fields(), width));
 }
 
 std::optional<Chosen> choose(const Value& value, std::string_view noun, Report& report, const ReadOptions& options) {

@@ -43,7 +43,7 @@ struct KindTable {
 };
 
 std::string help_list(const KindTable& table);                   // one aligned line per kind
-std::string help_text(std::string_view noun, const Kind& kind);  // the kind and its fields
+std::string help_text(std::string_view noun, const Kind& kind, size_t width = kHelpWidth);  // the kind and its fields
 Value schema(const KindTable& table);                            // the three spellings
 
 // A value that names a kind, taken apart.
