@@ -44,6 +44,11 @@ std::string text_fix(const Value& value, const Type& wanted) {
     dotted[comma] = '.';
     if (resolve_number(dotted).is_number()) return format("write {}: the decimal sign is a point", dotted);
   }
+  if (text.find('_') != std::string::npos) {
+    std::string digits = text;
+    std::erase(digits, '_');
+    if (resolve_number(digits).is_number()) return format("write {}, without `_`", digits);
+  }
   return {};
 }
 
@@ -63,7 +68,8 @@ std::string type_fix(const Value& value, const Type& wanted) {
     return value.is_string() ? text_fix(value, wanted) : "";
   }
   const bool list = wanted.kind == Kind::list || wanted.kind == Kind::tuple;
-  if (list && scalar) {
+  const bool of_kinds = !wanted.element.empty() && wanted.element[0].kind == Kind::any;  // whose names are texts
+  if (list && scalar && (value.is_string() || !of_kinds)) {
     const size_t length = wanted.kind == Kind::tuple ? std::min<size_t>(wanted.length, 4) : 1;
     return format("write [{}]", join(std::vector<std::string>(length, value.text()), ", "));
   }
@@ -378,7 +384,9 @@ int read_choice(const Value& value, std::span<const std::string_view> names, Con
   Diagnostic& d = context.report.error(
       Code::out_of_range, format("{} must be one of {}{}", subject(value), join(names, ", "), but_got(value)));
   d.at(value);
-  const auto near = value.is_string() ? nearest(value.as_string(), names) : std::nullopt;
+  if (!value.is_string()) return -1;
+  const Foreign* const foreign = foreign_kind(value.as_string(), names);
+  const auto near = foreign ? std::string(foreign->ours) : nearest(value.as_string(), names);
   if (near) d.label(format("did you mean `{}`?", *near));
   return -1;
 }

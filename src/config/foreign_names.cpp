@@ -55,6 +55,22 @@ constexpr Foreign foreign_keys[] = {
     {"step_size", "every", torch},
     {"lr_decay", "gamma", any},
     {"decay_rate", "gamma", keras},
+    // keys of a section, looked for at the top
+    {"batch_size", "data.batch_size", any},
+    {"num_workers", "data.num_workers", any},
+    {"layers", "model.layers", any},
+    {"lr", "optimizer.lr", any},
+    {"learning_rate", "optimizer.lr", hf},
+    {"weight_decay", "optimizer.weight_decay", any},
+    {"momentum", "optimizer.momentum", any},
+    {"epochs", "trainer.max_epochs", keras},
+    {"num_epochs", "trainer.max_epochs", any},
+    {"num_train_epochs", "trainer.max_epochs", hf},
+    {"max_epochs", "trainer.max_epochs", any},
+    {"max_steps", "trainer.max_steps", any},
+    {"precision", "trainer.precision", any},
+    {"name", "run.name", any},
+    {"resume", "checkpoint.resume", any},
     // trainer
     {"epochs", "max_epochs", keras},
     {"num_epochs", "max_epochs", any},
@@ -348,6 +364,16 @@ constexpr Foreign foreign_kinds[] = {
     {"top1", "accuracy", any},
     {"categorical_accuracy", "accuracy", keras},
     {"mean_squared_error", "mse", keras},
+    // precision
+    {"float32", "fp32", torch},
+    {"float", "fp32", any},
+    {"single", "fp32", any},
+    {"float16", "fp16", torch},
+    {"half", "fp16", torch},
+    {"mixed", "fp16", any},
+    {"16-mixed", "fp16", lightning},
+    {"bfloat16", "bf16", torch},
+    {"bf16-mixed", "bf16", lightning},
 };
 
 bool same_word(std::string_view a, std::string_view b) {
@@ -366,7 +392,8 @@ bool same_word(std::string_view a, std::string_view b) {
 const Foreign* find_foreign(std::span<const Foreign> table, std::string_view word,
                             std::span<const std::string_view> known) {
   const auto it = std::find_if(table.begin(), table.end(), [&](const Foreign& entry) {
-    return same_word(entry.name, word) && std::find(known.begin(), known.end(), entry.ours) != known.end();
+    const std::string_view here = entry.ours.substr(0, entry.ours.find('.'));  // of `trainer.max_epochs`: trainer
+    return same_word(entry.name, word) && std::find(known.begin(), known.end(), here) != known.end();
   });
   return it == table.end() ? nullptr : &*it;
 }

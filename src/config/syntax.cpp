@@ -39,7 +39,7 @@ const SyntaxText syntax_texts[] = {
     {YAML::ErrorMsg::END_OF_SEQ, "this line does not fit into the list that it stands in",
      "items of one list begin with `- ` in the same column"},
     {YAML::ErrorMsg::FLOW_END, "this bracket closes none that is open",
-     "brackets close in turn, the innermost first: add the missing one before it, or remove this one"},
+     "brackets close in turn, the innermost first: remove this one, or add the missing one before it"},
     {YAML::ErrorMsg::DOC_IN_SCALAR, "a document marker inside a quoted text", "close the quote before it"},
     {YAML::ErrorMsg::CHAR_IN_SCALAR, "this character cannot stand in a plain text", "quote the text"},
     {YAML::ErrorMsg::UNKNOWN_TOKEN, "a value cannot begin with this character", "quote the text"},
@@ -109,6 +109,12 @@ void report_syntax(std::string_view msg, const Break& where, const Scanner& scan
   if (const auto quote = open_quote(scan, where)) return report_unclosed(*quote, scan, report);
   if (const auto bracket = where.open_bracket; unclosed && bracket) {
     return report_unclosed(*bracket, scan, report, slip(line));
+  }
+  if (const auto bracket = where.open_bracket; bracket && msg == YAML::ErrorMsg::FLOW_END) {
+    // A `}` met a `[`, or the other way round. Where the right one follows, this one is too many.
+    const char closing = scan.text()[*bracket] == '{' ? '}' : ']';
+    const std::string_view rest = scan.text().substr(begin, scan.line_end(begin) - begin);
+    if (rest.find(closing) == std::string_view::npos) return report_unclosed(*bracket, scan, report);
   }
   if (msg.starts_with(YAML::ErrorMsg::UNKNOWN_ANCHOR)) {
     const Span word = scan.word(begin);

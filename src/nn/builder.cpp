@@ -107,7 +107,7 @@ std::vector<InitRule> read_init_rules(const std::vector<Value>& rules, Report& r
 // `model.init`: for each parameter the first rule that matches, drawn from the parameter's own key.
 void apply_init_rules(Module& model, const std::vector<InitRule>& rules, const BuildOptions& options, Report& report) {
   const std::vector<NamedTensor> parameters = model.named_parameters();
-  std::set<const InitRule*> used;
+  std::set<const InitRule*> used, refused;
   for (size_t i = 0; i < parameters.size(); ++i) {
     const auto& [name, parameter] = parameters[i];
     const auto rule =
@@ -115,11 +115,12 @@ void apply_init_rules(Module& model, const std::vector<InitRule>& rules, const B
     for (const InitRule& each : rules) {
       if (each.pattern.matches(name)) used.insert(&each);
     }
-    if (rule == rules.end()) continue;
+    if (rule == rules.end() || refused.contains(&*rule)) continue;
     const init::KeyedScope keyed(options.seed, uint32_t(i));
     try {
       rule->initializer.make()->apply(parameter);
     } catch (const Error& error) {
+      refused.insert(&*rule);
       report.error(Code::shapes, error.what()).at(rule->where).label(format("matches {}", name)).help(error.hint());
     }
   }

@@ -34,7 +34,8 @@ Shape weight_shape(const Conv2d::Config& config) {
   if (const std::string text = conflict(config); !text.empty()) throw ArgumentError(format("Conv2d: {}", text));
   if (in_channels % config.groups != 0) {
     throw ShapeError(
-        format("Conv2d: the input has {} channels, which {} groups do not divide", in_channels, config.groups));
+        format("Conv2d: the input has {} channels, which {} groups do not divide", in_channels, config.groups),
+        "groups has to divide the channels of the input, and out_channels");
   }
   return {config.out_channels, in_channels / config.groups, config.kernel_size.hw[0], config.kernel_size.hw[1]};
 }

@@ -10,7 +10,8 @@ void Inference::size(std::string_view key, std::optional<int64_t>& argument, int
   const int64_t actual = input_[at];
   if (argument && *argument != actual) {
     const bool flatten = axis < 0 && *argument == input_.slice(1, input_.dims()).numel();
-    mismatch(key, format("{}, but the input here has {} {}", *argument, actual, unit),
+    const std::string_view noun = actual == 1 ? unit.substr(0, unit.size() - 1) : unit;
+    mismatch(key, format("{}, but the input here has {} {}", *argument, actual, noun),
              flatten ? format("put Flatten before it: all axes together have {} {}", *argument, unit)
                      : format("leave out {} (it is inferred) or write {}", key, actual));
   }

@@ -161,6 +161,7 @@ class Reader {
       return node;
     }
     LayerNode one = config.block ? block(value, *config.block) : sequence(value, *config.layers);
+    if (config.layers) one.label.clear();  // its place tells more
     if (!value.has("repeat")) return one;
     count(value, size_t(config.repeat - 1) * leaves(one));
     if (over_limit_) return node;

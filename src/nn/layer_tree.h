@@ -16,7 +16,7 @@ struct LayerNode {
 
   Kind kind = Kind::layer;
   std::string name;               // the state_dict key's part; empty: the index, or no level for a Residual
-  std::string label;              // what a reader calls it: its name, else its kind
+  std::string label;              // what a reader calls it: its name, else its kind; empty: its place
   config::Value where;            // for carets
   LayerRegistry::Recipe recipe;   // layer; empty where an error was reported
   std::vector<LayerNode> layers;  // sequence, residual (the body)

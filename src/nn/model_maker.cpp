@@ -15,6 +15,20 @@ using config::Value;
 
 Shape without_batch(const Shape& shape) { return shape.slice(1, shape.dims()); }
 
+ShapeChain::Parameters parameters_of(const Module& module) {
+  return module.parameter_count() > 0 ? ShapeChain::Parameters::some : ShapeChain::Parameters::none;
+}
+
+// A message about a tensor [1, 64], which the config calls [64]: "[batch, 64]".
+std::string with_named_batch(std::string message, const Shape& shape) {
+  const std::string probe = shape.text();
+  const std::string named = "[batch" + probe.substr(2);
+  for (size_t at = 0; (at = message.find(probe, at)) != std::string::npos; at += named.size()) {
+    message.replace(at, probe.size(), named);
+  }
+  return message;
+}
+
 Tensor probe_of(const Shape& sample, DType dtype) {
   Shape shape = sample;
   shape.insert(0, 1);
@@ -79,7 +93,7 @@ std::unique_ptr<Sequential> ModelMaker::make_sequence(const std::vector<LayerNod
       x_ = {};
       return nullptr;
     }
-    chain_.fold(mark, node.label);
+    chain_.fold(mark, node.label.empty() ? join_path(path, name) : node.label);
     out->add(name, std::move(module));
   }
   return x_.defined() ? std::move(out) : nullptr;
@@ -107,7 +121,7 @@ std::unique_ptr<Module> ModelMaker::make_layer(const LayerNode& node, const std:
     return module;
   } catch (const Error& error) {
     const config::Kind& kind = *node.recipe.kind();
-    misfit(node.where, path, error.what(),
+    misfit(node.where, path, with_named_batch(error.what(), x_.shape()),
            error.hint().empty() ? format("{}: {}", kind.name, kind.help) : error.hint());
     return nullptr;
   }
@@ -124,7 +138,7 @@ void ModelMaker::run(Module& module, const std::string& path, std::string_view k
                     .activation_bytes = int64_t(y.bytes()),
                     .where = where});
   x_ = y;
-  chain_.push(path, without_batch(y.shape()));
+  chain_.push(path, without_batch(y.shape()), parameters_of(module));
 }
 
 std::unique_ptr<Module> ModelMaker::make_residual(const LayerNode& node, const std::string& path) {
@@ -150,7 +164,7 @@ std::unique_ptr<Module> ModelMaker::make_residual(const LayerNode& node, const s
         node.shortcut == LayerNode::Shortcut::identity ? "write `shortcut: auto` to project the input" : "");
     return nullptr;
   }
-  chain_.push(node.label, without_batch(y.shape()));
+  chain_.push(node.label, without_batch(y.shape()), parameters_of(*body));
   return std::make_unique<Residual>(std::move(body), std::move(shortcut));
 }
 

@@ -10,20 +10,22 @@ namespace rstorch::nn {
 
 class ShapeChain {
  public:
-  explicit ShapeChain(const Shape& input) : links_{{"", input}} {}
+  explicit ShapeChain(const Shape& input) : links_{{"", input, Parameters::some}} {}
 
-  void push(const std::string& label, const Shape& shape);
+  enum class Parameters { none, some };
+  void push(const std::string& label, const Shape& shape, Parameters parameters);
   // What was pushed since a mark becomes one link: a container is left.
   size_t mark() const { return links_.size(); }
   void fold(size_t mark, const std::string& label);
   void cut(size_t mark) { links_.resize(mark); }
-  // Of neighbours with the same shape the last is shown; long chains lose their middle.
+  // Of neighbours with the same shape one is shown, the last that has parameters; long chains lose their middle.
   std::string text() const;
 
  private:
   struct Link {
     std::string label;
     Shape shape;
+    Parameters parameters;
   };
   std::vector<Link> links_;
 };

@@ -30,9 +30,11 @@ Value with_group(const Value& optimizer, const Value& group) {
   Value out = optimizer;
   Value* settings = settings_of(out);
   if (settings == nullptr || !settings->is_map()) {  // `SGD`, or {SGD: }: no settings to lay them over
-    return Value::map({{optimizer.is_string() ? optimizer.as_string() : optimizer.items()[0].key(), group}});
+    out = Value::map({{optimizer.is_string() ? optimizer.as_string() : optimizer.items()[0].key(), group}});
+    settings = &out.items()[0];
   }
   for (const Value& setting : group.items()) settings->set(setting.key(), setting);
+  settings->set_path(group.path());
   return out;
 }
 

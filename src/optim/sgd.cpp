@@ -17,7 +17,10 @@ kernels::Momentum momentum_of(const SGD::Config& config) {
 }  // namespace
 
 void SGD::Config::validate(const config::Value& at, config::Report& report) const {
-  if (!nesterov_fits(*this)) report.error(config::Code::conflict, kNesterovRule).at(at);
+  if (nesterov_fits(*this)) return;
+  report.error(config::Code::conflict, kNesterovRule)
+      .entry(at.has("nesterov") ? at.at("nesterov") : at)
+      .help(momentum > 0 ? "leave out dampening, or nesterov" : "write momentum: 0.9 beside it, or leave out nesterov");
 }
 
 void SGD::add_param_group(const std::vector<Tensor>& parameters, const Config& config) {

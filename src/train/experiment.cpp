@@ -83,7 +83,9 @@ void check_metric_name(const Value* section, std::string_view key, const std::ve
   if (!name || !name->is_string() || name->as_string() == "auto") return;
   if (std::find(known.begin(), known.end(), name->as_string()) != known.end()) return;
   const std::vector<std::string_view> names(known.begin(), known.end());
-  const config::Suggestion suggestion = config::suggest_key(name->as_string(), names);
+  const std::string measured = "val." + name->as_string();  // `loss` for `val.loss`
+  const bool lacks_val = std::find(known.begin(), known.end(), measured) != known.end();
+  const config::Suggestion suggestion = config::suggest_key(lacks_val ? measured : name->as_string(), names);
   report.error(Code::reference, format("there is no metric `{}`", name->as_string()))
       .at(*name)
       .label(suggestion.label)

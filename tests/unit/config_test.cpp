@@ -413,12 +413,19 @@ TEST_CASE("durations") {
 }
 
 TEST_CASE("help and schema come from the same describe") {
-  const std::string help = help_table(describe<Config>());
+  const std::string help = help_table(describe<Config>(), 140);
   CHECK(help.find("\nlr            number ") != std::string::npos);
   CHECK(help.find("required") != std::string::npos);
   CHECK(help.find("each 0 to 1") != std::string::npos);
   CHECK(help.find("\ninner.size ") != std::string::npos);
   CHECK(help.find("\nparts[].size ") != std::string::npos);
+  const std::string narrow = help_table(describe<Config>(), 60);  // no table fits
+  CHECK(narrow.find("\nparts[].size ") != std::string::npos);
+  CHECK(narrow.find("; default ") != std::string::npos);
+  for (size_t begin = 0, end = 0; begin < narrow.size(); begin = end + 1) {
+    end = std::min(narrow.find('\n', begin), narrow.size());
+    CHECK(end - begin <= 100);
+  }
   CHECK(describe<Config>().find("parts[2].size")->help == "How many.");
   CHECK(describe<Config>().find("parts.size") != nullptr);
   CHECK(describe<Config>().find("inner.siz") == nullptr);

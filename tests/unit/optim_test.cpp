@@ -471,7 +471,9 @@ TEST_CASE("schedules: epochs, ends and warm-up") {
   CHECK(make_schedule("{type: cosine, T_max: 5}", 1, run)->lr(50) ==
         doctest::Approx(0).epsilon(1e-12));  // a bare number: epochs
   CHECK_THROWS_AS(make_schedule("cosine", 0.1, {.steps_per_epoch = 10, .total_steps = {}}), ArgumentError);
-  CHECK_THROWS_AS(make_schedule("{cosine: {warmup: 100 steps}}", 0.1, run), ArgumentError);
+  CHECK_THROWS_AS(make_schedule("{cosine: {warmup: 101 steps}}", 0.1, run), ArgumentError);
+  CHECK(make_schedule("{cosine: {warmup: 100 steps}}", 0.1, run)->lr(99) == 0.1);  // a run that is all warm-up
+  CHECK(make_schedule("{linear: {warmup: 100 steps}}", 0.1, run)->lr(100) == 0);
   config::Report report;
   optim::schedules().read(yaml("{step: {step_size: 2 h}}", report), report);
   CHECK(report.size() == 1);
