@@ -9,7 +9,8 @@ Tensor Loss::weights(const std::vector<double>& values) {
 Tensor Loss::target_for(const Tensor& output, const Tensor& target) const {
   if (wanted_target() == Target::classes) return target;
   const Tensor numbers = is_floating(target.dtype()) ? target : target.to(output.dtype());
-  return numbers.numel() == output.numel() ? numbers.reshape(output.shape()) : numbers;
+  const bool same_form = numbers.shape() == output.shape() || numbers.numel() != output.numel();
+  return same_form ? numbers : numbers.reshape(output.shape());
 }
 
 }  // namespace rstorch::nn
