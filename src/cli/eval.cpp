@@ -40,7 +40,7 @@ void add_eval(CLI::App& program, Action& action) {
   auto arguments = std::make_shared<Arguments>();
   command.add_option("checkpoint", arguments->checkpoint, "A checkpoint or a run folder.")->required();
   add_overrides(command, arguments->overrides);
-  command.add_option("--data", arguments->data, "Other data: its path, or a dataset as in a config, {type: ...}.")
+  command.add_option("--data", arguments->data, "Other data: its path, or {type: ...} as in a config.")
       ->type_name("DATA");
   command.add_flag("--json", arguments->json, "One JSON object.");
   command.callback([&action, arguments] { action = [arguments] { return run(*arguments); }; });

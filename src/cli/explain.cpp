@@ -41,6 +41,14 @@ std::vector<std::string> split(const std::string& path) {
   return parts;
 }
 
+// The kinds that a section names.
+std::string kinds_text(const std::string& section) {
+  for (const KindList& list : all_kinds()) {
+    if (list.section == section) return format("\n{}:\n{}\n", list.plural, config::help_list(*list.table));
+  }
+  return {};
+}
+
 std::string field_text(const FieldInfo& field, const std::string& path, size_t width,
                        const StructInfo* inner = nullptr) {
   std::string text = config::help_text(field, path, width) + "\n";
@@ -102,11 +110,12 @@ std::vector<std::string> known_names() {
 std::string explain(const std::string& path) {
   const size_t width = help_width();
   if (path.empty()) return config::help_table(config::describe<RunConfig>(), width) + "\n";
-  if (std::string text = explain_field(path, width); !text.empty()) return text;
+  if (const std::string text = explain_field(path, width); !text.empty()) return text + kinds_text(path);
   if (std::string text = explain_kind(path, width); !text.empty()) return text;
   const std::vector<std::string> names = known_names();
   const std::vector<std::string_view> known(names.begin(), names.end());
-  const auto near = config::nearest(path, known);
+  const auto inside = std::ranges::find_if(names, [&](const auto& name) { return name.ends_with("." + path); });
+  const auto near = inside != names.end() ? std::optional(*inside) : config::nearest(path, known);
   throw UsageError(format("there is no key or kind `{}`", path),
                    near ? format("did you mean `{}`?", *near)
                         : "`rstorch config explain` without a name shows the sections, `rstorch list` the kinds");

@@ -20,6 +20,14 @@ const CLI::App* find_command(const CLI::App& parent, const std::string& name) {
   return nullptr;
 }
 
+std::vector<std::string> command_names(const CLI::App& parent) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : parent.get_subcommands([](const CLI::App*) { return true; })) {
+    names.push_back(command->get_name());
+  }
+  return names;
+}
+
 // The innermost command that the arguments name, and the first word that names none.
 struct Place {
   const CLI::App* command;
@@ -31,7 +39,7 @@ Place find_place(const CLI::App& program, const std::vector<std::string>& words)
     if (word.starts_with('-')) continue;
     const CLI::App* inner = find_command(*place.command, word);
     if (!inner) {
-      if (!place.command->get_subcommands([](const CLI::App*) { return true; }).empty()) place.unknown = word;
+      if (!command_names(*place.command).empty()) place.unknown = word;
       return place;
     }
     place.command = inner;
@@ -59,18 +67,18 @@ UsageError usage_error(const CLI::App& program, const std::vector<std::string>& 
     const auto near = config::nearest(word, known);
     return near ? format("did you mean `{}`?", *near) : help;
   };
+  const std::vector<std::string> commands = command_names(*place.command);
   if (!place.unknown.empty()) {
-    std::vector<std::string> names;
-    for (const CLI::App* command : place.command->get_subcommands([](const CLI::App*) { return true; })) {
-      names.push_back(command->get_name());
-    }
-    return UsageError(format("there is no command `{}`", place.unknown), suggest(place.unknown, names));
+    return UsageError(format("there is no command `{}`", place.unknown), suggest(place.unknown, commands));
   }
   const std::vector<std::string> options = option_names(*place.command);
   for (const std::string& word : words) {
     const std::string name = word.substr(0, word.find('='));
     if (!name.starts_with("--") || std::find(options.begin(), options.end(), name) != options.end()) continue;
     return UsageError(format("{} has no option {}", full_name(*place.command), name), suggest(name, options));
+  }
+  if (!commands.empty()) {
+    return UsageError(format("{} wants a command", full_name(*place.command)), format("there are: {}", join(commands, ", ")));
   }
   return UsageError(format("{}: {}", full_name(*place.command), error.what()), help);
 }
@@ -85,7 +93,7 @@ void show(const std::string& report) {
 }
 
 void name_parts_of_help(CLI::FormatterBase& formatter) {
-  for (const auto& [theirs, ours] : {std::pair("Positionals", "Arguments"), {"Subcommands", "Commands"}, {"SUBCOMMAND", "COMMAND"},
+  for (const auto& [theirs, ours] : {std::pair("Positionals", "Arguments"), {"SUBCOMMAND", "COMMAND"},
                                      {"OPTIONS", "options"}, {"TEXT", ""}, {"REQUIRED", ""}, {"INT", "N"}}) {
     formatter.label(theirs, ours);
   }
@@ -133,6 +141,7 @@ int run(int argc, char** argv) {
 
 CLI::App& add_command(CLI::App& parent, const std::string& name, const std::string& help, const std::string& example) {
   CLI::App& command = *parent.add_subcommand(name, help);
+  command.group("Commands");
   command.footer("Example:\n  " + example);
   return command;
 }

@@ -45,12 +45,12 @@ void add_predict(CLI::App& program, Action& action) {
   add_overrides(command, arguments->overrides);
   command.add_option(
       "--data", arguments->data,
-      "The data: its path, or a dataset as in a config, {type: ...}; left out: the validation data.")
+      "Its path, or {type: ...} as in a config; left out: the validation data.")
       ->type_name("DATA");
   command.add_option("--out", arguments->out, "The file to write; -: stdout.")->required()->type_name("FILE");
   command.add_option("--format", arguments->format, "csv or jsonl; left out, the name of the file says it.")
       ->type_name("FORMAT")
-      ->check(CLI::IsMember({"csv", "jsonl"}));
+      ->check(CLI::IsMember({"csv", "jsonl"}).description(""));
   command.callback([&action, arguments] { action = [arguments] { return run(*arguments); }; });
 }
 

@@ -236,7 +236,8 @@ void Csv::set_targets() {
       const std::string text = column.numeric ? number_text(value) : column.categories[size_t(value)];
       const std::optional<int64_t> place = place_of(target_texts_, text);
       if (!place) {
-        throw table_.error(row, *target_, format("class `{}`, wanted one of {}", text, join(target_texts_, ", ")));
+        throw table_.error(row, *target_, format("class `{}`, wanted one of {}", text, join(target_texts_, ", ")),
+                           "for data without a target write target: null");
       }
       entry->second = *place;
     }

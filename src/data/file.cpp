@@ -16,7 +16,8 @@ namespace {
 namespace fs = std::filesystem;
 
 [[noreturn]] void cannot_read(const fs::path& path, int error) {
-  throw DataError(format("cannot read {}: {}", path.string(), std::strerror(error)), {}, 2);
+  const char* hint = error == ENOENT ? "check data.path; it is relative to where rstorch is started" : "";
+  throw DataError(format("cannot read {}: {}", path.string(), std::strerror(error)), hint, 2);
 }
 
 // A private map: whoever wrote into it would not change the file.

@@ -38,6 +38,18 @@ struct SequentialConfig {
   }
 };
 
+template <class Config>
+Value resolve(const Value& body, Report& report, const config::ReadOptions& options) {
+  return config::resolved<Config>(body, report, options);
+}
+
+// Kinds that hold layers. They are read here: what is in them has to be read as layers.
+constexpr config::Kind containers[] = {
+    {"Residual", "Adds the result of its layers to its input.", &config::describe<ResidualConfig>,
+     &resolve<ResidualConfig>},
+    {"Sequential", "Layers, one after the other.", &config::describe<SequentialConfig>, &resolve<SequentialConfig>},
+};
+
 // `{repeat: 2, block: {basic: {c: 64}}}`, `{repeat: 3, layers: [...]}`, `{block: name}`
 struct GroupConfig {
   int64_t repeat = 1;
@@ -110,7 +122,9 @@ class Reader {
     }
     if (chosen->name == "Residual") return residual(value, *chosen);
     if (!layers().find(chosen->name)) {
-      config::detail::unknown_kind(*chosen, "layer", layer_names(), report_);
+      std::vector<std::string_view> names;
+      for (const config::Kind* kind : layer_kinds().kinds) names.push_back(kind->name);
+      config::detail::unknown_kind(*chosen, "layer", names, report_);
       return broken(value);
     }
     LayerNode node = broken(value);
@@ -243,11 +257,14 @@ void check_names(const std::vector<LayerNode>& layers, Report& report) {
   check_level(layers, taken, report);
 }
 
-std::vector<std::string_view> layer_names() {
-  std::vector<std::string_view> out = layers().names();
-  out.insert(out.end(), {"Residual", "Sequential"});
-  std::sort(out.begin(), out.end());
-  return out;
+const config::KindTable& layer_kinds() {
+  static const config::KindTable table = [] {
+    config::KindTable out = layers().kinds();
+    for (const config::Kind& kind : containers) out.kinds.push_back(&kind);
+    std::ranges::sort(out.kinds, {}, &config::Kind::name);
+    return out;
+  }();
+  return table;
 }
 
 std::vector<LayerNode> read_layers(const Value& layers, const std::map<std::string, Value>& blocks, Report& report) {

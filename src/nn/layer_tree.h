@@ -34,6 +34,6 @@ std::vector<LayerNode> read_layers(const config::Value& layers, const std::map<s
 void check_names(const std::vector<LayerNode>& layers, config::Report& report);
 
 // Every kind that may stand in a list of layers: the registered ones, Residual and Sequential.
-std::vector<std::string_view> layer_names();
+const config::KindTable& layer_kinds();
 
 }  // namespace rstorch::nn

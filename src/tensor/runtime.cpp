@@ -41,8 +41,11 @@ LoadedModule load_module() {
   // RTLD_NOW: a module of another program fails here, by the name of a kernel, and not later. Never closed.
   void* library = dlopen(module_path().c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
-    const char* reason = dlerror();
-    out.why = format("the CUDA module cannot be opened: {}", reason ? reason : "unknown reason");
+    const char* const text = dlerror();
+    const std::string reason = text ? text : "unknown reason";
+    const bool none = reason.starts_with(std::string(kModuleFile) + ":");  // not of a path: the loader found no such file
+    out.why = none ? format("there is no CUDA module, {}", kModuleFile)
+                   : format("the CUDA module cannot be opened: {}", reason);
     return out;
   }
   using Entry = const CudaModule* (*)();

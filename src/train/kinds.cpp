@@ -2,7 +2,7 @@
 
 #include "data/data.h"
 #include "nn/init.h"
-#include "nn/layers.h"
+#include "nn/layer_tree.h"
 #include "nn/losses.h"
 #include "optim/optimizers.h"
 #include "optim/schedule.h"
@@ -10,10 +10,7 @@
 
 namespace rstorch {
 
-const config::KindTable& layer_kinds() {
-  static const config::KindTable table = nn::layers().kinds();
-  return table;
-}
+const config::KindTable& layer_kinds() { return nn::layer_kinds(); }
 const config::KindTable& initializer_kinds() {
   static const config::KindTable table = nn::init::initializers().kinds();
   return table;

@@ -111,5 +111,13 @@ for key in "" trainer AdamW data; do
 done
 expect_exit 0 "$rstorch" config explain trainer
 [ "$(grep -c max_epochs "$work/out")" -eq 1 ] || fail "config explain shows its keys twice"
+expect_exit 0 "$rstorch" config explain optimizer
+expect_text "$work/out" "AdamW"
+expect_exit 2 "$rstorch" config explain layers
+expect_text "$work/err" 'did you mean `model.layers`?'
+expect_exit 0 "$rstorch" list layers
+expect_text "$work/out" "Residual "
+expect_exit 2 "$rstorch" config
+expect_text "$work/err" "there are: show, schema, explain"
 expect_exit 2 "$rstorch" bench configs/digits_mlp.yaml --steps 0
 expect_text "$work/err" "wanted 1 or more"
