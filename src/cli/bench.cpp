@@ -27,7 +27,7 @@ void add_bench(CLI::App& program, Action& action) {
   CLI::App& command = add_command(program, "bench", "Measure training steps, layers and kernels; writes no run.",
                                   "rstorch bench configs/mnist_mlp.yaml --steps 200");
   auto arguments = std::make_shared<Arguments>();
-  command.add_option("config", arguments->config, "The config file.")->required();
+  command.add_option("config", arguments->config, "The config file; -: stdin.")->required();
   add_overrides(command, arguments->overrides);
   command.add_option("--steps", arguments->steps, "Steps to measure; left out: a few seconds of them.")
       ->check([](const std::string& steps) { return steps.starts_with('-') || steps == "0" ? "wanted 1 or more" : ""; });

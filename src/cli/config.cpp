@@ -30,7 +30,7 @@ void add_show(CLI::App& parent, Action& action) {
   CLI::App& command = add_command(parent, "show", "The config with every default, and where each value comes from.",
                                   "rstorch config show configs/digits_mlp.yaml optimizer.lr=0.01");
   auto arguments = std::make_shared<Arguments>();
-  command.add_option("config", arguments->config, "The config file.")->required();
+  command.add_option("config", arguments->config, "The config file; -: stdin.")->required();
   add_overrides(command, arguments->overrides);
   command.add_flag("--json", arguments->json, "One JSON object, without origins.");
   command.callback([&action, arguments] {

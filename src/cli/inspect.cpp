@@ -1,5 +1,7 @@
 #include "cli/command.h"
 #include "config/dump.h"
+#include "config/load.h"
+#include "train/goal.h"
 #include "train/saved_model.h"
 #include "train/text_table.h"
 
@@ -43,13 +45,24 @@ ExitCode inspect_file(const Arguments& arguments) {
   return ExitCode::success;
 }
 
+// What the best checkpoint goes by.
+std::string best_metric(const Checkpoint& checkpoint) {
+  config::Report report;
+  const Value root = config::load_text(checkpoint.config_text(), "config.yaml", {}, report);
+  const Experiment experiment = Experiment::read(root, report);
+  const std::optional<Goal> goal = report.ok() ? best_goal(experiment) : std::nullopt;
+  return goal ? goal->metric : "value";
+}
+
 std::string state_text(const Checkpoint& checkpoint, const TrainingState& state) {
   std::string text = format("{}\n  complete, {}, written by rstorch {}\n", checkpoint.folder().string(),
                             bytes_text(double(checkpoint.bytes())), checkpoint.manifest().at("rstorch").as_string());
   text += format("  step {}, epoch {}, {} of training, {}\n", state.step, state.epoch, duration_text(state.seconds),
                  state.finished ? "finished" : "unfinished");
   for (const auto& [name, value] : state.metrics) text += format("  {:<16} {:.6g}\n", name, value);
-  if (state.best) text += format("  best at step {}: {:.6g}\n", state.best->step, state.best->value);
+  if (state.best) {
+    text += format("  best {} at step {}: {:.6g}\n", best_metric(checkpoint), state.best->step, state.best->value);
+  }
   return text;
 }
 

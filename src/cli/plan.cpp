@@ -25,7 +25,7 @@ void add_plan(CLI::App& program, Action& action) {
   CLI::App& command = add_command(program, "plan", "Show layers, shapes, parameters, work and sizes; trains nothing.",
                                   "rstorch plan configs/digits_cnn.yaml");
   auto arguments = std::make_shared<Arguments>();
-  command.add_option("config", arguments->config, "The config file.")->required();
+  command.add_option("config", arguments->config, "The config file; -: stdin.")->required();
   add_overrides(command, arguments->overrides);
   command.add_flag("--json", arguments->json, "One JSON object.");
   command.callback([&action, arguments] { action = [arguments] { return run(*arguments); }; });

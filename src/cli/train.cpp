@@ -87,7 +87,7 @@ void add_train(CLI::App& program, Action& action) {
   CLI::App& command = add_command(program, "train", "Train a model as a config says.",
                                   "rstorch train configs/digits_cnn.yaml optimizer.lr=3e-4 trainer.max_epochs=5");
   auto arguments = std::make_shared<Arguments>();
-  command.add_option("config", arguments->config, "The config file.")->required();
+  command.add_option("config", arguments->config, "The config file; -: stdin.")->required();
   add_overrides(command, arguments->overrides);
   command.add_flag("--resume", arguments->resume, "Continue an unfinished run of this name.");
   command.add_flag("--smoke", arguments->smoke, "A few small steps, to see that everything works.");

@@ -54,6 +54,7 @@ expect_exit 0 "$rstorch" train configs/digits_mlp.yaml "run.dir=$work/runs" --re
 expect_text "$work/out" "is finished"
 expect_exit 0 "$rstorch" inspect "$run"
 expect_text "$work/out" "1.weight"
+expect_text "$work/out" "best val.accuracy at step"
 
 # A checkpoint alone says the same as training did: moved away, without its run.
 cp -r "$run/checkpoints/last/" "$work/alone"
