@@ -231,7 +231,12 @@ Value smoke_size(Value root) {
     return found && found->is_map() ? found : nullptr;
   };
   if (Value* data = section("data"); data && data->has("batch_size") && data->at("batch_size").is_int()) {
-    data->set("batch_size", std::min(data->at("batch_size").as_int(), kSmokeBatch));
+    const Value given = data->at("batch_size");
+    Value batch = std::min(given.as_int(), kSmokeBatch);
+    batch.set_key(given.key(), given.key_span());
+    batch.set_span(given.span());
+    batch.set_note(format("in smoke size it is {}", batch.text()));
+    data->set("batch_size", std::move(batch));
   }
   if (Value* trainer = section("trainer")) {
     trainer->set("val_every", "4 steps");
