@@ -30,7 +30,8 @@ void add_bench(CLI::App& program, Action& action) {
   command.add_option("config", arguments->config, "The config file; -: stdin.")->required();
   add_overrides(command, arguments->overrides);
   command.add_option("--steps", arguments->steps, "Steps to measure; left out: a few seconds of them.")
-      ->check([](const std::string& steps) { return steps.starts_with('-') || steps == "0" ? "wanted 1 or more" : ""; });
+      ->check(
+          [](const std::string& steps) { return steps.starts_with('-') || steps == "0" ? "wanted 1 or more" : ""; });
   command.add_flag("--json", arguments->json, "One JSON object.");
   command.callback([&action, arguments] { action = [arguments] { return run(*arguments); }; });
 }

@@ -51,7 +51,9 @@ void add_completion(CLI::App& program, Action& action) {
   CLI::App& command =
       add_command(program, "completion", "Print completion for a shell.", "eval \"$(rstorch completion bash)\"");
   auto shell = std::make_shared<std::string>();
-  command.add_option("shell", *shell, "bash or zsh.")->required()->check(CLI::IsMember({"bash", "zsh"}).description(""));
+  command.add_option("shell", *shell, "bash or zsh.")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh"}).description(""));
   command.callback([&action, &program, shell] {
     action = [&program, shell] {
       print(*shell == "zsh" ? zsh(program) : bash(program));

@@ -78,7 +78,8 @@ UsageError usage_error(const CLI::App& program, const std::vector<std::string>& 
     return UsageError(format("{} has no option {}", full_name(*place.command), name), suggest(name, options));
   }
   if (!commands.empty()) {
-    return UsageError(format("{} wants a command", full_name(*place.command)), format("there are: {}", join(commands, ", ")));
+    return UsageError(format("{} wants a command", full_name(*place.command)),
+                      format("there are: {}", join(commands, ", ")));
   }
   return UsageError(format("{}: {}", full_name(*place.command), error.what()), help);
 }
@@ -93,8 +94,12 @@ void show(const std::string& report) {
 }
 
 void name_parts_of_help(CLI::FormatterBase& formatter) {
-  for (const auto& [theirs, ours] : {std::pair("Positionals", "Arguments"), {"SUBCOMMAND", "COMMAND"},
-                                     {"OPTIONS", "options"}, {"TEXT", ""}, {"REQUIRED", ""}, {"INT", "N"}}) {
+  for (const auto& [theirs, ours] : {std::pair("Positionals", "Arguments"),
+                                     {"SUBCOMMAND", "COMMAND"},
+                                     {"OPTIONS", "options"},
+                                     {"TEXT", ""},
+                                     {"REQUIRED", ""},
+                                     {"INT", "N"}}) {
     formatter.label(theirs, ours);
   }
   formatter.column_width(24);
@@ -103,7 +108,8 @@ void name_parts_of_help(CLI::FormatterBase& formatter) {
 // Whoever closed the other end of the pipe has what it wanted.
 void check_output(bool complete) {
   if (complete || errno == EPIPE) return;
-  throw CheckpointError(format("cannot write to stdout: {}", std::strerror(errno)), "free some space, or send the output elsewhere");
+  throw CheckpointError(format("cannot write to stdout: {}", std::strerror(errno)),
+                        "free some space, or send the output elsewhere");
 }
 
 int run(int argc, char** argv) {

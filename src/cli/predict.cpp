@@ -43,9 +43,8 @@ void add_predict(CLI::App& program, Action& action) {
   auto arguments = std::make_shared<Arguments>();
   command.add_option("checkpoint", arguments->checkpoint, "A checkpoint or a run folder.")->required();
   add_overrides(command, arguments->overrides);
-  command.add_option(
-      "--data", arguments->data,
-      "Its path, or {type: ...} as in a config; left out: the validation data.")
+  command
+      .add_option("--data", arguments->data, "Its path, or {type: ...} as in a config; left out: the validation data.")
       ->type_name("DATA");
   command.add_option("--out", arguments->out, "The file to write; -: stdout.")->required()->type_name("FILE");
   command.add_option("--format", arguments->format, "csv or jsonl; left out, the name of the file says it.")

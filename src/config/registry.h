@@ -42,9 +42,9 @@ struct KindTable {
   const Kind* find(std::string_view name) const;
 };
 
-std::string help_list(const KindTable& table);                   // one aligned line per kind
+std::string help_list(const KindTable& table);                                              // one aligned line per kind
 std::string help_text(std::string_view noun, const Kind& kind, size_t width = kHelpWidth);  // the kind and its fields
-Value schema(const KindTable& table);                            // the three spellings
+Value schema(const KindTable& table);                                                       // the three spellings
 
 // A value that names a kind, taken apart.
 struct Chosen {

@@ -27,10 +27,10 @@ void report_bad_byte(const std::string& text, size_t at, const std::string& name
   const bool utf16 = text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF");
   report.error(Code::encoding, format("the text has {}", describe_bad_byte(text[at])))
       .at(Span{source, static_cast<uint32_t>(at), 1})
-      .help(utf16           ? "the file looks like UTF-16: save it as UTF-8"
-            : c == 0        ? "is this a config? It looks like a binary file"
-            : c < 0x80      ? "remove it; in a double-quoted text write an escape such as \"\\e\""
-                            : "save the file as UTF-8");
+      .help(utf16      ? "the file looks like UTF-16: save it as UTF-8"
+            : c == 0   ? "is this a config? It looks like a binary file"
+            : c < 0x80 ? "remove it; in a double-quoted text write an escape such as \"\\e\""
+                       : "save the file as UTF-8");
 }
 
 bool report_tabs(const std::shared_ptr<const Source>& source, Report& report) {

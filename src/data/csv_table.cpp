@@ -252,10 +252,10 @@ CsvTable::CsvTable(const fs::path& path, const CsvFormat& format, const RoleOf& 
     lines_.push_back(reader.line());
     for (size_t i = 0; i < width; ++i) {
       if (builders[i].add(cells[i])) continue;
-      throw error_at(path, reader.line(), i,
-                     rstorch::format("got `{}`, wanted a finite number: column {} holds numbers", printable(cells[i]),
-                                     names[i]),
-                     rstorch::format("if its numbers are names of categories, write categorical: [{}]", names[i]));
+      throw error_at(
+          path, reader.line(), i,
+          rstorch::format("got `{}`, wanted a finite number: column {} holds numbers", printable(cells[i]), names[i]),
+          rstorch::format("if its numbers are names of categories, write categorical: [{}]", names[i]));
     }
   }
   if (lines_.empty()) {

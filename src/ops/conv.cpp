@@ -43,11 +43,10 @@ Plan plan_of(const Op& op, const Tensor& x, const Tensor& weight, const Tensor& 
     op.require_shape_that(taps > 0, format("weight has shape {}: an empty kernel", weight.shape().text()));
     const int64_t reach = options.dilation[i] * (taps - 1) + 1, padded = size + options.padding[i] + after[i];
     const int64_t padding = options.padding[i] + after[i];
-    op.require_shape_that(
-        padded >= reach,
-        format("a kernel that reaches over {} does not fit into x of shape {}{}", reach, x.shape().text(),
-               padding > 0 ? format(" and a padding of {} in all", padding) : ""),
-        "use a smaller kernel_size or dilation, or more padding");
+    op.require_shape_that(padded >= reach,
+                          format("a kernel that reaches over {} does not fit into x of shape {}{}", reach,
+                                 x.shape().text(), padding > 0 ? format(" and a padding of {} in all", padding) : ""),
+                          "use a smaller kernel_size or dilation, or more padding");
     plan.output.push_back((padded - reach) / options.stride[i] + 1);
   }
   return plan;

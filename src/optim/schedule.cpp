@@ -88,9 +88,7 @@ class Descending : public WarmedUp {
 
  protected:
   // From 0 at the end of the warm-up to 1 at the end.
-  double progress(int64_t step) const {
-    return step >= end_ ? 1 : double(step - warmup()) / double(end_ - warmup());
-  }
+  double progress(int64_t step) const { return step >= end_ ? 1 : double(step - warmup()) / double(end_ - warmup()); }
   double min_lr() const { return min_lr_; }
 
  private:

@@ -23,7 +23,8 @@ struct LoadedModule {
 
 constexpr const char* kModuleFile = "rstorch_cuda.so";
 
-// What RSTORCH_CUDA_MODULE names; else beside the program, as installed, as built (from the program, from a test); else wherever the loader finds it.
+// What RSTORCH_CUDA_MODULE names; else beside the program, as installed, as built (from the program, from a test); else
+// wherever the loader finds it.
 std::string module_path() {
   if (const char* path = std::getenv("RSTORCH_CUDA_MODULE")) return path;
   std::error_code failed;
@@ -43,7 +44,8 @@ LoadedModule load_module() {
   if (library == nullptr) {
     const char* const text = dlerror();
     const std::string reason = text ? text : "unknown reason";
-    const bool none = reason.starts_with(std::string(kModuleFile) + ":");  // not of a path: the loader found no such file
+    const bool none =
+        reason.starts_with(std::string(kModuleFile) + ":");  // not of a path: the loader found no such file
     out.why = none ? format("there is no CUDA module, {}", kModuleFile)
                    : format("the CUDA module cannot be opened: {}", reason);
     return out;

@@ -40,8 +40,8 @@ struct Experiment {
   Device choose_device() const;
 };
 
-// The same valid config in a size that runs in seconds on a CPU: small batches, frequent validation, no expectations. Goes
-// with RunLimits::smoke().
+// The same valid config in a size that runs in seconds on a CPU: small batches, frequent validation, no expectations.
+// Goes with RunLimits::smoke().
 config::Value smoke_size(config::Value root);
 
 }  // namespace rstorch

@@ -22,7 +22,9 @@ Tensor meta_batch(int64_t samples, Shape sample, DType dtype) {
   return Tensor::empty(sample, {dtype, kMeta});
 }
 
-std::string counted(int64_t count, std::string_view noun) { return format("{} {}{}", count, noun, count == 1 ? "" : "s"); }
+std::string counted(int64_t count, std::string_view noun) {
+  return format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
 
 class FitCheck {
  public:
@@ -66,7 +68,8 @@ class FitCheck {
   // The output has another size than the target, which its last layer with parameters says: there it is written.
   void wrong_width(const std::string& label, int64_t wanted, const std::string& other = {}) {
     const auto& layers = model_.layers;
-    const auto last = std::find_if(layers.rbegin(), layers.rend(), [](const auto& layer) { return layer.parameters > 0; });
+    const auto last =
+        std::find_if(layers.rbegin(), layers.rend(), [](const auto& layer) { return layer.parameters > 0; });
     const nn::LayerInfo& layer = last == layers.rend() ? layers.back() : *last;
     for (const std::string_view key : {"out_features", "out_channels"}) {
       const Value* const width = layer.stated(key);

@@ -383,7 +383,8 @@ trainer: {max_epochs: 30, micro_batch_size: 4}
     CHECK(contains(errors({"model.layers[4].Linear.out_features=2"}), "write out_features: 3"));
     CHECK(contains(errors({"loss=MSELoss"}), "MSELoss wants numbers"));
     CHECK(contains(errors({"data.train.size=65"}), "write drop_last: true"));
-    CHECK(errors({"data.train.size=65", "data.drop_last=true", "trainer.max_steps=1", "lr_scheduler=constant"}).empty());
+    CHECK(
+        errors({"data.train.size=65", "data.drop_last=true", "trainer.max_steps=1", "lr_scheduler=constant"}).empty());
   }
 
   TEST_CASE("parts of a batch give the update of the whole batch") {
