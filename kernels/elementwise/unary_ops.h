@@ -122,6 +122,16 @@ struct Relu {
   template <class T> RST_HD static T slope(T y) { return y > T(0) ? T(1) : T(0); }
 };
 
+// x where it is positive, else `below` x (Maas et al. 2013).
+struct LeakyRelu {
+  double below;
+  static constexpr std::string_view name = "leaky_relu";
+  using Types = Floats;
+  static constexpr Keep keep = Keep::input;
+  template <class T> RST_HD T value(T x) const { return x > T(0) ? x : x * T(below); }
+  template <class T> RST_HD T slope(T x) const { return x > T(0) ? T(1) : T(below); }
+};
+
 // x Phi(x), with the normal distribution Phi (Hendrycks & Gimpel 2016).
 struct Gelu {
   static constexpr std::string_view name = "gelu";
@@ -179,8 +189,8 @@ struct LogicalNot {
   template <class T> RST_HD static bool value(T x) { return x == T(0); }
 };
 
-using UnaryOps = TypeList<Neg, Exp, Log, Sqrt, Rsqrt, Square, Abs, Sin, Cos, Tanh, Sigmoid, Relu, Gelu, GeluTanh, Silu,
-                          Clamp, LogicalNot>;
+using UnaryOps = TypeList<Neg, Exp, Log, Sqrt, Rsqrt, Square, Abs, Sin, Cos, Tanh, Sigmoid, Relu, LeakyRelu, Gelu, GeluTanh,
+                          Silu, Clamp, LogicalNot>;
 
 // clang-format on
 }  // namespace rstorch::kernels

@@ -28,6 +28,9 @@ inline Tensor cos(const Tensor& x) { return unary<kernels::Cos>(x); }
 inline Tensor tanh(const Tensor& x) { return unary<kernels::Tanh>(x); }
 inline Tensor sigmoid(const Tensor& x) { return unary<kernels::Sigmoid>(x); }
 inline Tensor relu(const Tensor& x) { return unary<kernels::Relu>(x); }            // slope 0 at 0
+inline Tensor leaky_relu(const Tensor& x, double negative_slope = 0.01) {  // that slope at 0 too
+  return unary<kernels::LeakyRelu>(x, {negative_slope});
+}
 inline Tensor gelu(const Tensor& x) { return unary<kernels::Gelu>(x); }            // x * Phi(x), by erf
 inline Tensor gelu_tanh(const Tensor& x) { return unary<kernels::GeluTanh>(x); }  // its tanh approximation
 inline Tensor silu(const Tensor& x) { return unary<kernels::Silu>(x); }

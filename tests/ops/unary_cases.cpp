@@ -80,6 +80,8 @@ std::vector<OpCase> unary_cases() {
       special_values(sigmoid_case, edges),
       relu_case,
       special_values(relu_case, edges),
+      unary_case(
+          "leaky_relu", [](const Tensor& x) { return leaky_relu(x, 0.2); }, [](double x) { return x > 0 ? x : 0.2 * x; }),
       unary_case("gelu", gelu, [](double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); }),
       unary_case("gelu_tanh", gelu_tanh,
                  [](double x) { return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))); }),
