@@ -111,7 +111,9 @@ Suggestion suggest_kind(std::string_view noun, std::string_view word, std::span<
   if (const auto near = nearest(word, known)) return did_you_mean(*near);
   if (known.empty()) return {};
   const std::string_view ending = noun.ends_with('s') ? "es" : "s";
-  return {{}, {}, format("the {}{} are: {}", noun, ending, listed(known, 24))};
+  constexpr size_t readable = 12;
+  if (known.size() > readable) return {{}, {}, format("`rstorch list` shows all {} {}{}", known.size(), noun, ending)};
+  return {{}, {}, format("the {}{} are: {}", noun, ending, listed(known, readable))};
 }
 
 }  // namespace rstorch::config
