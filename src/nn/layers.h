@@ -8,6 +8,7 @@
 #include "nn/flatten.h"
 #include "nn/layer.h"
 #include "nn/layer_norm.h"
+#include "nn/leaky_relu.h"
 #include "nn/linear.h"
 #include "nn/pooling.h"
 
@@ -29,6 +30,7 @@ using AllLayers = LayerList<
     GELU,
     Identity,
     LayerNorm,
+    LeakyReLU,
     Linear,
     LogSoftmax,
     MaxPool2d,

@@ -326,6 +326,7 @@ TEST_CASE("each registered layer is made from YAML and gives on real tensors the
       {"GELU", {"{approximate: tanh}", image}},
       {"Identity", {"{}", image}},
       {"LayerNorm", {"{normalized_shape: [6, 6]}", image}},
+      {"LeakyReLU", {"{negative_slope: 0.2}", image}},
       {"Linear", {"{out_features: 7}", image}},
       {"LogSoftmax", {"{dim: 1}", image}},
       {"MaxPool2d", {"{kernel_size: 3, stride: 2, padding: 1}", image}},
