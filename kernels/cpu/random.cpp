@@ -58,8 +58,8 @@ void uniform_cpu(CpuStream&, RandomKey key, double low, double high, View y) {
       const float first = float(low), last = float(high), range = float(high - low);
       generate<T>(key, y, [first, last, range](const uint32_t* words, T* out) {
         for (int i = 0; i < kBatch<T>; ++i) {
-          const float value = first + range * unit_float(words[i], digits_of<T>());
-          out[i] = T(value < last ? value : first);
+          const T value = T(first + range * unit_float(words[i], digits_of<T>()));
+          out[i] = float(value) < last ? value : T(first);  // rounding may have reached `high`
         }
       });
     }

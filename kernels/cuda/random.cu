@@ -43,7 +43,7 @@ struct Uniform {
   float low, high, range;
   __device__ void operator()(const PhiloxBlock& block, float* values) const {
     for (int j = 0; j < 4; ++j) {
-      const float value = low + range * unit_float(block.words[j], kDigits<T>);
+      const float value = convert<float>(convert<T>(low + range * unit_float(block.words[j], kDigits<T>)));
       values[j] = value < high ? value : low;  // rounding may have reached `high`
     }
   }

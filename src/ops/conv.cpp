@@ -20,6 +20,7 @@ Plan plan_of(const Op& op, const Tensor& x, const Tensor& weight, const Tensor& 
   op.require_shape_that(x.dim() == 4,
                         format("x has shape {}, wanted [batch, channels, height, width]", x.shape().text()));
   op.require_dims("weight", weight, 4);
+  op.require_shape_that(weight.shape()[0] > 0, format("weight has shape {}: no output channels", weight.shape().text()));
   op.require(options.groups > 0 && weight.shape()[0] % options.groups == 0,
              format("{} output channels in {} groups", weight.shape()[0], options.groups),
              "out_channels must be a multiple of groups");

@@ -16,6 +16,16 @@ int64_t output_size(int64_t input, int64_t reach, int64_t stride, int64_t paddin
   return size;
 }
 
+// True if the window of output `at` has an element of the input. One that is dilated further than the input is long may
+// have all of them before and after it.
+bool sees_input(int64_t at, int64_t input, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
+  for (int64_t tap = 0; tap < kernel; ++tap) {
+    const int64_t place = at * stride - padding + tap * dilation;
+    if (place >= 0 && place < input) return true;
+  }
+  return false;
+}
+
 struct Plan {
   kernels::PoolGeometry geometry;
   Shape output;
@@ -41,7 +51,13 @@ Plan plan_of(const Op& op, const Tensor& x, const Pool2dOptions& options) {
     op.require_shape_that(input + 2 * options.padding[i] >= reach,
                           format("a window of {} does not fit into x, which has shape {}", reach, x.shape().text()),
                           "use a smaller kernel_size, or more padding");
-    plan.output[int(i) + 2] = output_size(input, reach, stride, options.padding[i], options.ceil_mode);
+    const int64_t size = output_size(input, reach, stride, options.padding[i], options.ceil_mode);
+    for (int64_t at = 0; at < size; ++at) {
+      op.require_shape_that(sees_input(at, input, options.kernel_size[i], stride, options.padding[i], options.dilation[i]),
+                            format("window {} of axis {} has no element of x, which has shape {}", at, i + 2, x.shape().text()),
+                            "use a smaller dilation");
+    }
+    plan.output[int(i) + 2] = size;
   }
   return plan;
 }

@@ -20,11 +20,16 @@ Tensor finish(Tensor x, const TensorOptions& options) {
 }
 
 Tensor allocate(const Shape& shape, DType dtype, Device device) {
+  int64_t elements = 1, bytes = 0;
+  bool fits = true;
   for (const int64_t size : shape) {
     if (size < 0) throw ShapeError(format("empty: a size is negative: {}", shape.text()));
+    fits &= !__builtin_mul_overflow(elements, size, &elements);
   }
+  fits &= !__builtin_mul_overflow(elements, int64_t(size_of(dtype)), &bytes);
+  if (!fits) throw OutOfMemoryError(format("empty: shape {} has more bytes than a machine can address", shape.text()));
   auto impl = std::make_shared<TensorImpl>();
-  impl->storage = std::make_shared<Storage>(device, size_t(shape.numel()) * size_of(dtype));
+  impl->storage = std::make_shared<Storage>(device, size_t(bytes));
   impl->shape = shape;
   impl->strides = contiguous_strides(shape);
   impl->dtype = dtype;

@@ -1,11 +1,14 @@
 // kernels/math.h and kernels/philox.h: accuracy against the standard library in double, and published vectors.
 #include "kernels/math.h"
 
+#include <atomic>
 #include <cmath>
+#include <new>
 #include <vector>
 
 #include <doctest/doctest.h>
 
+#include "kernels/cpu/parallel.h"
 #include "kernels/cpu/random_words.h"
 #include "kernels/cpu/simd.h"
 #include "kernels/philox.h"
@@ -128,4 +131,15 @@ TEST_CASE("streams differ in every part of their key") {
   other.step = 0;
   other.device_step = &device_step;
   CHECK_EQ(first_word(key), first_word(other));
+}
+
+TEST_CASE("an exception in one piece of a loop is the caller's") {
+  omp_set_num_threads(2);
+  std::atomic<int> others = 0;
+  const auto fails = [&](int64_t begin, int64_t end) {
+    if (end == 2) throw std::bad_alloc();
+    others += int(end - begin);
+  };
+  CHECK_THROWS_AS(kernels::parallel_tasks(2, kernels::kGrain, fails), std::bad_alloc);
+  CHECK(others == 1);
 }

@@ -492,6 +492,17 @@ TEST_CASE("initialisers have the moments that their papers give") {
   CHECK(calculate_gain(Nonlinearity::leaky_relu, 0.01) == doctest::Approx(std::sqrt(2 / (1 + 1e-4))));
 }
 
+TEST_CASE("uniform numbers stay below the upper end in every dtype") {
+  for (const DType dtype : {kBFloat16, kFloat16, kFloat32}) {
+    const Tensor x = Tensor::empty({4096}, {.dtype = dtype});
+    manual_seed(3);
+    nn::init::uniform_(x, 1, 2);
+    const auto values = x.to_vector<double>();
+    CHECK(*std::max_element(values.begin(), values.end()) < 2);
+    CHECK(*std::min_element(values.begin(), values.end()) >= 1);
+  }
+}
+
 TEST_CASE("orthogonal matrices are") {
   for (const Shape& shape : {Shape{4, 9}, Shape{9, 4}, Shape{6, 2, 3}}) {
     const Tensor x = Tensor::empty(shape, {.dtype = DType::f64});

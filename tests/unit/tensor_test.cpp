@@ -146,6 +146,21 @@ TEST_CASE("shape errors say what was given and what was wanted") {
   for (const auto& [wanted, call] : cases) CHECK_EQ(error_of(call), wanted);
 }
 
+TEST_CASE("sizes that no kernel could take are refused") {
+  // Both taps of the window lie in the padding.
+  CHECK_THROWS_AS(max_pool2d(Tensor::ones({1, 1, 1, 1}), {.kernel_size = {2, 2}, .stride = {1, 1}, .padding = {1, 1}, .dilation = {2, 2}}),
+                  ShapeError);
+  CHECK_THROWS_AS(conv2d(Tensor::ones({1, 1, 3, 3}), Tensor::ones({0, 1, 2, 2}), {}, {}), ShapeError);
+  CHECK_THROWS_AS(Tensor::empty({int64_t(1) << 32, int64_t(1) << 32}), OutOfMemoryError);
+  CHECK_THROWS_AS(Tensor::empty({int64_t(1) << 61, 2}), OutOfMemoryError);
+}
+
+TEST_CASE("integers wrap around") {
+  const Tensor x = Tensor::full({2}, int64_t(1) << 62, {.dtype = DType::i64});
+  CHECK(x.sum().to_vector<int64_t>()[0] == std::numeric_limits<int64_t>::min());
+  CHECK((x + x).to_vector<int64_t>()[0] == std::numeric_limits<int64_t>::min());
+}
+
 TEST_CASE("in-place writes") {
   Tensor x = Tensor::ones({2, 3});
   x += Tensor::from({1.f, 2.f, 3.f});
