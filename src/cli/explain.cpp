@@ -105,6 +105,20 @@ std::vector<std::string> known_names() {
   return names;
 }
 
+// A key of the kinds that a section names: `optimizer.lr`, once for each kind that has it.
+std::string explain_key_of_kinds(const std::string& path, size_t width) {
+  std::string text;
+  for (const KindList& list : all_kinds()) {
+    if (!path.starts_with(std::string(list.section) + ".")) continue;
+    const std::string key = path.substr(list.section.size() + 1);
+    for (const config::Kind* kind : list.table->kinds) {
+      const FieldInfo* field = kind->fields().find(key);
+      if (field) text += config::help_text(*field, format("{}.{} of {}", list.section, key, kind->name), width) + "\n";
+    }
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string explain(const std::string& path) {
@@ -112,6 +126,7 @@ std::string explain(const std::string& path) {
   if (path.empty()) return config::help_table(config::describe<RunConfig>(), width) + "\n";
   if (const std::string text = explain_field(path, width); !text.empty()) return text + kinds_text(path);
   if (std::string text = explain_kind(path, width); !text.empty()) return text;
+  if (std::string text = explain_key_of_kinds(path, width); !text.empty()) return text;
   const std::vector<std::string> names = known_names();
   const std::vector<std::string_view> known(names.begin(), names.end());
   const auto inside = std::ranges::find_if(names, [&](const auto& name) { return name.ends_with("." + path); });

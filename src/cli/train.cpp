@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>  // program_invocation_name
+#include <csignal>
 
 #include "base/log.h"
 #include "cli/command.h"
@@ -76,6 +77,7 @@ ExitCode run(const Arguments& arguments) {
                  describe_run(data, learner.model(), device)));
     return ExitCode::success;
   }
+  std::signal(SIGPIPE, SIG_IGN);  // who reads what a run says may leave; the run goes on
   const TrainResult result = train({loaded.experiment, loaded.text, limits});
   say_how_it_ended(result, arguments);
   return result.outcome == Trainer::Outcome::stopped ? ExitCode::requeue : ExitCode::success;

@@ -20,7 +20,7 @@ fs::path find_file(const fs::path& folder, const std::string& name) {
   const bool there = fs::is_directory(folder);
   throw DataError(format("{}: {}; looked for {} and {}.gz", folder.string(),
                          there ? "a data file is missing" : "there is no such folder", name, name),
-                  "fetch MNIST with scripts/fetch_dataset.sh mnist, or set path to the folder that has the files");
+                  "set data.path to the folder that has the files; scripts/fetch_dataset.sh mnist fetches MNIST into datasets/mnist");
 }
 
 void check_labels(const fs::path& path, const Tensor& labels, int64_t classes) {

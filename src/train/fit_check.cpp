@@ -41,6 +41,14 @@ class FitCheck {
     if (target_fits() && output_fits()) measure();
   }
 
+  // There is something to train.
+  void parameters() {
+    if (!model_.module->parameters().empty()) return;
+    report_.error(Code::out_of_range, "the model has no parameters to train")
+        .entry(model_.layers.empty() ? experiment_.root.at("model") : model_.layers.back().where)
+        .help("add a layer that has some, Linear: {out_features: ...} for example");
+  }
+
   // Every number of samples that goes through the model at once in an epoch.
   void batches(int64_t samples) {
     const int64_t batch = experiment_.data.config().batch_size;
@@ -225,6 +233,7 @@ void check_training_fit(const Experiment& experiment, const data::SampleSpec& sp
   Report report;
   FitCheck check(experiment, spec, report);
   check.run();
+  check.parameters();
   check.batches(samples);
   report.throw_if_errors();
 }

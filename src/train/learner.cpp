@@ -1,6 +1,7 @@
 #include "train/learner.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "nn/random_scope.h"
 #include "ops/ops.h"
@@ -40,7 +41,10 @@ optim::RunLength run_length(const Experiment& experiment, const data::Dataset& t
   const TrainerSection& settings = experiment.config.trainer;
   optim::RunLength length{loader.size(), settings.max_steps};
   if (!settings.max_epochs) return length;
-  const int64_t by_epochs = *settings.max_epochs * loader.size();
+  int64_t by_epochs = 0;
+  if (__builtin_mul_overflow(*settings.max_epochs, loader.size(), &by_epochs)) {
+    by_epochs = std::numeric_limits<int64_t>::max() / 2;  // as good as for ever, and safe to round up
+  }
   length.total_steps = std::min(by_epochs, settings.max_steps.value_or(by_epochs));
   return length;
 }

@@ -114,6 +114,8 @@ expect_exit 0 "$rstorch" config explain trainer
 [ "$(grep -c max_epochs "$work/out")" -eq 1 ] || fail "config explain shows its keys twice"
 expect_exit 0 "$rstorch" config explain optimizer
 expect_text "$work/out" "AdamW"
+expect_exit 0 "$rstorch" config explain optimizer.lr
+expect_text "$work/out" "optimizer.lr of SGD"
 expect_exit 2 "$rstorch" config explain layers
 expect_text "$work/err" 'did you mean `model.layers`?'
 expect_exit 0 "$rstorch" list layers
@@ -122,3 +124,12 @@ expect_exit 2 "$rstorch" config
 expect_text "$work/err" "there are: show, schema, explain"
 expect_exit 2 "$rstorch" bench configs/digits_mlp.yaml --steps 0
 expect_text "$work/err" "wanted 1 or more"
+
+# Nothing to train, sizes beyond any machine, an end beyond any run, a reader of the log that leaves.
+expect_exit 3 "$rstorch" train configs/iris_mlp.yaml "model.layers=[ReLU]" "run.dir=$work/none"
+expect_text "$work/err" "the model has no parameters to train"
+expect_exit 3 "$rstorch" train configs/iris_mlp.yaml "model.layers[0].Linear.out_features=4611686018427387904" "run.dir=$work/none"
+[ ! -e "$work/none" ] || fail "a run that could not begin left a folder"
+expect_exit 75 "$rstorch" train configs/iris_mlp.yaml '~expect' trainer.max_epochs=9223372036854775807 trainer.max_time=1s "run.dir=$work/runs"
+"$rstorch" train configs/iris_mlp.yaml '~expect' "run.dir=$work/runs" run.name=unread 2>&1 | head -n 1 >/dev/null || true
+expect_exit 0 "$rstorch" inspect "$work/runs/unread"
