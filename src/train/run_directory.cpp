@@ -90,7 +90,9 @@ Checkpoint checkpoint_of(const Path& folder, int64_t step) {
 }
 
 RunStart continue_run(const Path& path) {
-  RunStart start{RunDirectory(path), latest_checkpoint(path / "checkpoints"), true, false};
+  RunDirectory directory(path);
+  const CheckpointStore store(directory.checkpoints());  // puts back what a killed process was replacing
+  RunStart start{std::move(directory), latest_checkpoint(store.folder()), true, false};
   start.finished = start.from && read_training_state(*start.from).finished;
   return start;
 }

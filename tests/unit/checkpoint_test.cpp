@@ -539,6 +539,14 @@ TEST_SUITE("run folders") {
     CHECK(start_run(root, "a", "auto").finished);
   }
 
+  TEST_CASE("auto goes on from a step that was being replaced when its process was killed") {
+    const TemporaryFolder folder;
+    const fs::path root = folder.path(), checkpoints = root / "a/checkpoints";
+    for (const int64_t step : {7, 9}) finish(root / "a", false, step);
+    fs::rename(checkpoints / checkpoint_name(9), checkpoints / (".old-" + checkpoint_name(9)));
+    CHECK(step_in(start_run(root, "a", "auto").from->folder()) == 9);
+  }
+
   TEST_CASE("a path starts a new run from that checkpoint") {
     const TemporaryFolder folder;
     const fs::path root = folder.path();
