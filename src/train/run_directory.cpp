@@ -117,12 +117,18 @@ RunDirectory RunDirectory::make(const Path& root, const std::string& name, int l
   files::make_folders(root);
   for (int number = last + 1; number <= kMaxRuns; ++number) {  // other processes may be doing the same
     const Path path = numbered(root, name, number);
-    if (::mkdir(path.c_str(), 0777) == 0) {
+    if (::mkdir(path.c_str(), 0777) != 0) {
+      if (errno == EEXIST) continue;
+      files::fail("make the folder", path);
+    }
+    directory.around_.insert(directory.around_.begin(), path);  // not this process's own until it is held
+    directory.lock_ = files::try_lock_folder(path);
+    if (directory.lock_.is_open()) {
       directory.made_ = {path};
-      directory.hold(path);
+      directory.path_ = path;
       return directory;
     }
-    if (errno != EEXIST) files::fail("make the folder", path);
+    directory.around_.erase(directory.around_.begin());
   }
   throw CheckpointError(format("{} and its numbered folders are all taken", (root / name).string()), "give run.name");
 }

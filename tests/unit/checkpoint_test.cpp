@@ -454,6 +454,23 @@ TEST_SUITE("faults") {
 }
 
 TEST_SUITE("run folders") {
+  TEST_CASE("a new folder that another process takes at once is left to it") {
+    const Quiet quiet;
+    const TemporaryFolder folder;
+    const fs::path root = folder.path() / "runs";
+    std::optional<RunDirectory> other;
+    faults::after_mkdir = [&](const char* path) {
+      if (path != root / "a") return;
+      other.emplace(root / "a");
+      folder.write("runs/a/train.log", "theirs");
+    };
+    const auto start = [&] { return start_run(root, "a", "never").directory.path(); };
+    CHECK(start() == root / "a-2");
+    faults::after_mkdir = nullptr;
+    CHECK(names_in(root) == std::vector<std::string>{"a"});
+    CHECK(names_in(root / "a") == std::vector<std::string>{"train.log"});
+  }
+
   void finish(const fs::path& run, bool finished, int64_t step) {
     CheckpointStore store(run / "checkpoints");
     CheckpointContents c = contents(step);

@@ -9,6 +9,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <string>
 
 #include <dlfcn.h>
@@ -26,6 +27,10 @@ struct Plan {
   long seen = 0;  // so far
 };
 inline Plan plan;
+
+// Called after an operation that succeeded: what another process does at that moment, or a look at what was done.
+inline std::function<void(const char* path)> after_mkdir;
+inline std::function<void(int file)> after_fsync;
 
 // From now on; returns what was seen before.
 inline void arm(Kind kind, long at) { plan = {kind, at, 0}; }
@@ -89,7 +94,11 @@ ssize_t write(int file, const void* bytes, size_t count) {
 }
 
 // Nothing but a loss of power can tell whether data reached the disk, and waiting for it is what takes time in tests.
-int fsync(int) { return rstorch::faults::strikes() ? -1 : 0; }
+int fsync(int file) {
+  if (rstorch::faults::strikes()) return -1;
+  if (rstorch::faults::after_fsync) rstorch::faults::after_fsync(file);
+  return 0;
+}
 
 int rename(const char* from, const char* to) noexcept {
   static const auto real = rstorch::faults::real<int(const char*, const char*)>("rename");
@@ -103,7 +112,9 @@ int symlink(const char* target, const char* link) noexcept {
 
 int mkdir(const char* path, mode_t mode) noexcept {
   static const auto real = rstorch::faults::real<int(const char*, mode_t)>("mkdir");
-  return rstorch::faults::strikes() ? -1 : real(path, mode);
+  const int result = rstorch::faults::strikes() ? -1 : real(path, mode);
+  if (result == 0 && rstorch::faults::after_mkdir) rstorch::faults::after_mkdir(path);
+  return result;
 }
 
 // A close that fails has closed all the same.
