@@ -61,6 +61,11 @@ Learner::Learner(const Experiment& experiment, nn::BuiltModel model, const optim
       schedule_(make_schedule(experiment, length)) {
   loss_->to(device_);
   this->model().train();
+  for (const nn::NamedTensor& named : this->model().named_buffers()) {
+    buffers_.push_back(named.tensor);
+    const bool watched = is_floating(named.tensor.dtype()) && optim::all_finite({named.tensor}).item<bool>();
+    if (watched) statistics_.push_back(named.tensor);
+  }
 }
 
 Learner make_learner(const Experiment& experiment, const data::Dataset& training_data, Device device) {
@@ -71,15 +76,21 @@ Learner make_learner(const Experiment& experiment, const data::Dataset& training
 }
 
 bool Learner::step(const data::Batch& batch, Guard guard) {
+  std::vector<Tensor> buffers_before;
+  if (guard == Guard::on) {
+    for (const Tensor& buffer : buffers_) buffers_before.push_back(buffer.clone());
+  }
   optimizer_->set_lr(schedule_->lr(step_));
   arena_->zero_grad();
   const Tensor loss = part_ && *part_ < batch.size ? backward_in_parts(batch) : backward(batch);
   if (max_norm_) optim::clip_norm(arena_->gradients(), *max_norm_);
-  const bool update = guard == Guard::off ||
-                      (optim::all_finite({loss}).item<bool>() && optim::all_finite(arena_->gradients()).item<bool>());
+  const auto finite = [](const std::vector<Tensor>& tensors) { return optim::all_finite(tensors).item<bool>(); };
+  const bool update = guard == Guard::off || (finite({loss}) && finite(arena_->gradients()) && finite(statistics_));
   if (update) {
     optimizer_->step();
     training_loss_.add_mean(loss, batch.size);
+  } else {
+    for (size_t i = 0; i < buffers_.size(); ++i) buffers_[i].copy_(buffers_before[i]);
   }
   ++step_;
   return update;
@@ -115,10 +126,10 @@ Tensor Learner::backward_in_parts(const data::Batch& batch) {
   return sum / count;
 }
 
-bool Learner::parameters_finite() const {
-  std::vector<Tensor> parameters;
-  for (const optim::ParameterArena::Block& block : arena_->blocks()) parameters.push_back(block.parameters.detach());
-  return optim::all_finite(parameters).item<bool>();
+bool Learner::model_finite() const {
+  std::vector<Tensor> all = statistics_;
+  for (const optim::ParameterArena::Block& block : arena_->blocks()) all.push_back(block.parameters.detach());
+  return optim::all_finite(all).item<bool>();
 }
 
 std::vector<NamedTensor> Learner::optimizer_state() { return optim::named_state(*optimizer_, *arena_); }

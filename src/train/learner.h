@@ -29,7 +29,8 @@ class Learner {
   // Throws ConfigError for settings that do not fit each other.
   Learner(const Experiment& experiment, nn::BuiltModel model, const optim::RunLength& length, Device device);
 
-  // Whether an update whose loss or gradients are not finite is left out. Checking waits for the device.
+  // Whether an update whose loss, gradients or running statistics are not finite is left out, with all that its forward
+  // pass wrote to buffers. Checking waits for the device.
   enum class Guard { off, on };
   // One update. False if the guard left it out; the step counts all the same.
   bool step(const data::Batch& batch, Guard guard = Guard::off);
@@ -41,8 +42,8 @@ class Learner {
   const nn::Loss& loss() const { return *loss_; }
   Mean& training_loss() { return training_loss_; }
   Device device() const { return device_; }
-  // Reads all parameters; waits for the device.
-  bool parameters_finite() const;
+  // Reads all parameters and running statistics; waits for the device.
+  bool model_finite() const;
 
   // For checkpoints. Tensors share memory with the learner.
   std::vector<NamedTensor> model_state() { return model().state_dict(); }
@@ -58,6 +59,8 @@ class Learner {
   std::optional<int64_t> part_;  // samples that go through the model at a time
   std::optional<double> max_norm_;
   nn::BuiltModel model_;
+  std::vector<Tensor> buffers_;
+  std::vector<Tensor> statistics_;  // floating buffers that begin finite: a mask of -inf is none
   std::unique_ptr<nn::Loss> loss_;
   std::unique_ptr<optim::ParameterArena> arena_;
   std::unique_ptr<optim::Optimizer> optimizer_;

@@ -88,7 +88,8 @@ void Trainer::train_step() {
   state_.epoch = state_.step / epoch_steps_;
   state_.left_out = updated ? 0 : state_.left_out + 1;
   if (!updated) {
-    logging::warning(format("step {}: the loss or a gradient is not finite; its update is left out", state_.step));
+    logging::warning(format(
+        "step {}: the loss, a gradient or a running statistic is not finite; its update is left out", state_.step));
     // Some bad samples are what leaving out is for. A run that has nothing else to the end has diverged.
     const bool hopeless = is_last_step() && 2 * state_.left_out > state_.step;
     if (hopeless || state_.left_out >= kMostLeftOut) {
@@ -213,7 +214,7 @@ void Trainer::write_checkpoint() {
 
 bool Trainer::everything_finite() {
   const Tensor& totals = learner_.training_loss().totals();
-  return (!totals.defined() || std::isfinite(totals.to_vector<double>()[0])) && learner_.parameters_finite();
+  return (!totals.defined() || std::isfinite(totals.to_vector<double>()[0])) && learner_.model_finite();
 }
 
 // Goes back to the last checkpoint, from where updates are checked one by one; or ends the run.
@@ -222,7 +223,8 @@ void Trainer::recover() {
   const bool back = settings_.on_nonfinite == OnNonFinite::rollback && step > state_.guarded_until;
   const auto checkpoint = back ? latest_checkpoint(store_.folder()) : std::nullopt;
   if (!checkpoint) {
-    give_up(format("the training loss or a parameter is not finite (steps {} to {})", state_.logged_step + 1, step));
+    give_up(format("the training loss, a parameter or a running statistic is not finite (steps {} to {})",
+                   state_.logged_step + 1, step));
   }
   load(*checkpoint);
   store_.go_on_from(state_.step, best_step());

@@ -479,12 +479,13 @@ trainer: {max_steps: 30}
 
 TEST_SUITE("nonfinite") {
   // The target of one row of 40 overflows the loss.
-  std::string table(const TemporaryFolder& folder) {
+  constexpr const char* kBadTarget = "2,2,1e30";
+  std::string table(const TemporaryFolder& folder, const std::string& bad_row) {
     std::string rows = "a,b,y\n";
-    for (int i = 0; i < 40; ++i) rows += format("{},{},{}\n", i % 5, i % 3, i == 17 ? "1e30" : "1.5");
+    for (int i = 0; i < 40; ++i) rows += i == 17 ? bad_row + "\n" : format("{},{},1.5\n", i % 5, i % 3);
     return folder.write("table.csv", rows);
   }
-  std::string config(const TemporaryFolder& folder) {
+  std::string config(const TemporaryFolder& folder, const std::string& bad_row = kBadTarget) {
     return format(R"(
 rstorch: 1
 run: {{name: run, dir: {}}}
@@ -495,7 +496,7 @@ optimizer: {{type: SGD, lr: 0.01}}
 trainer: {{max_epochs: 2, log_every: 4 steps}}
 checkpoint: {{every: 3 steps}}
 )",
-                  folder.path().string(), table(folder));
+                  folder.path().string(), table(folder, bad_row));
   }
 
   TEST_CASE("stop") {
@@ -516,6 +517,29 @@ checkpoint: {{every: 3 steps}}
     const TrainResult result = train_text(config(folder), {"trainer.on_nonfinite=skip"});
     CHECK(result.step == 20);
     CHECK(std::isfinite(loss_at_end(result)));
+  }
+
+  TEST_CASE("an update that is left out leaves no trace in running statistics") {
+    const QuietLog quiet;
+    const std::string norm =
+        "model.layers=[{Linear: {out_features: 4}}, BatchNorm1d, ReLU, {Linear: {out_features: 1}}]";
+    // The second overflows nothing but the running variance.
+    for (const char* row : {"1e30,2,1e30", "1e30,2,1.5"}) {
+      CAPTURE(std::string(row));
+      const TemporaryFolder folder;
+      const auto train_as = [&](const char* what) {
+        return train_text(config(folder, row),
+                          {norm, format("trainer.on_nonfinite={}", what), format("run.name={}", what)});
+      };
+      const TrainResult skip = train_as("skip"), back = train_as("rollback");
+      CHECK(weights_of(skip, "1.num_batches_tracked").item<int64_t>() == 18);
+      for (const NamedTensor& item : Checkpoint(skip.run).model().tensors()) {
+        CAPTURE(item.name);
+        for (const double x : item.tensor.to_vector<double>()) CHECK(std::isfinite(x));
+        CHECK(testing::bit_equal(item.tensor, weights_of(back, item.name)));
+      }
+      CHECK_THROWS_AS(train_as("stop"), NonFiniteError);
+    }
   }
 
   // What a diverged run says, with its hint.
