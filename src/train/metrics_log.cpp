@@ -29,6 +29,7 @@ std::string metrics_text(const Metrics& metrics) {
 
 MetricsLog::MetricsLog(const files::Path& folder, Options options, const Sizes& sizes)
     : options_(std::move(options)),
+      sizes_(sizes),
       jsonl_(open(options_.jsonl, folder / "metrics.jsonl", sizes.jsonl)),
       csv_(open(options_.csv, folder / "metrics.csv", sizes.csv)) {
   if (csv_ && csv_->lines.size() == 0) csv_->add(format("step,epoch,time,{}\n", join(options_.columns, ",")));
@@ -47,10 +48,9 @@ void MetricsLog::write(const MetricsRecord& record) {
 }
 
 MetricsLog::Sizes MetricsLog::sync() {
-  Sizes sizes;
-  if (jsonl_) sizes.jsonl = jsonl_->sync();
-  if (csv_) sizes.csv = csv_->sync();
-  return sizes;
+  if (jsonl_) sizes_.jsonl = jsonl_->sync();
+  if (csv_) sizes_.csv = csv_->sync();
+  return sizes_;
 }
 
 std::string MetricsLog::csv_line(const MetricsRecord& record) const {

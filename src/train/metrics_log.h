@@ -52,6 +52,7 @@ class MetricsLog {
   std::string csv_line(const MetricsRecord& record) const;
 
   Options options_;
+  Sizes sizes_;  // of a file that is switched off: what it has, for when it is switched on again
   std::optional<File> jsonl_;
   std::optional<File> csv_;
 };

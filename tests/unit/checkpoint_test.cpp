@@ -592,4 +592,16 @@ TEST_SUITE("run folders") {
     CHECK(files::read_text(folder.path() / "metrics.jsonl") == jsonl);
     CHECK(files::read_text(folder.path() / "metrics.csv") == csv);
   }
+  TEST_CASE("a metrics file that is switched off for a while keeps what it has") {
+    const TemporaryFolder folder;
+    MetricsLog::Sizes sizes;
+    for (const bool wanted : {true, false, true}) {
+      MetricsLog log(folder.path(), {wanted, wanted, {"lr"}}, sizes);
+      log.write({1, 0, 0.5, {{"lr", 0.1}}});
+      sizes = log.sync();
+    }
+    CHECK(files::read_text(folder.path() / "metrics.csv") == "step,epoch,time,lr\n1,0,0.500,0.1\n1,0,0.500,0.1\n");
+    const std::string jsonl = "{\"step\": 1, \"epoch\": 0, \"time\": 0.5, \"lr\": 0.1}\n";
+    CHECK(files::read_text(folder.path() / "metrics.jsonl") == jsonl + jsonl);
+  }
 }
