@@ -48,9 +48,12 @@ Trainer::Trainer(const Experiment& experiment, const data::OpenedData& data, Lea
   state_.validated = true;
   if (start.from) load(*start.from);
   if (start.continued && start.from) store_.go_on_from(state_.step, best_step());
-  if (!start.continued) {  // a new run, from the checkpoint of another
+  if (!start.continued) {  // a new run, from the checkpoint of another: what was measured there is not this one's
     state_.log = {};
     state_.best.reset();
+    state_.stopping.reset();
+    state_.metrics.clear();
+    state_.guarded_until = state_.left_out = 0;
   }
   log_.emplace(start.directory.path(), log_options(experiment), MetricsLog::Sizes{state_.log.jsonl, state_.log.csv});
   batches_.emplace(loader_.stream(state_.step));

@@ -228,6 +228,21 @@ TEST_SUITE("resume") {
     CHECK(second.step == 60);
     CHECK(metrics_of(second.run).front().starts_with("{\"step\": 21,"));
   }
+
+  TEST_CASE("from a checkpoint by path: patience and metrics are the new run's own") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    std::vector<std::string> overrides = {"run.dir=" + folder.path().string(), "trainer.max_steps=5000",
+                                          "lr_scheduler=constant", "checkpoint.every=1 epoch",
+                                          "trainer.early_stopping={metric: val.loss, patience: 3 epochs}"};
+    const TrainResult first = train_text(kEverything, overrides);
+    overrides.push_back("checkpoint.resume=" + (first.run / "checkpoints/last").string());
+    const TrainResult second = train_text(kEverything, overrides);
+    CHECK(read_training_state(Checkpoint(second.run)).stopping->step > first.step);
+    overrides.insert(overrides.end(),
+                     {"~data.val", "~trainer.early_stopping", format("trainer.max_steps={}", first.step + 9)});
+    CHECK(!find_metric(train_text(kEverything, overrides).metrics, "val.loss"));
+  }
 }
 
 TEST_SUITE("damage") {
