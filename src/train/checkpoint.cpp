@@ -248,11 +248,11 @@ void CheckpointStore::go_on_from(int64_t step, std::optional<int64_t> best) {
                             aside.filename().string(), step));
   }
   if (target_of("last") != step) files::move_link(folder_ / "last", checkpoint_name(step));
-  if (target_of("best") == best) return;
-  if (best && files::is_there(path_of(*best)))
-    mark_best(*best);
-  else
-    files::remove_all(folder_ / "best");
+  const auto link = target_of("best");
+  if (link == best) return;
+  if (best && files::is_there(path_of(*best))) return mark_best(*best);
+  // A best step that could not be saved leaves the link at the best one before it.
+  if (!best || link > step || !files::is_there(folder_ / "best")) files::remove_all(folder_ / "best");
 }
 
 void CheckpointStore::prune(int64_t keep_last, int64_t step) try {

@@ -62,7 +62,8 @@ class CheckpointStore {
   // Points `best` at a step that was saved.
   void mark_best(int64_t step);
   // For a run that goes on from `step`: later checkpoints, damaged or of another run, stay under names that no reader
-  // looks at, and `last` and `best` point at nothing else than what is left. `best` is where the run says it was.
+  // looks at, and `last` and `best` point at nothing else than what is left. `best` is where the run says it was; the
+  // link stays where it is if that one was never saved.
   void go_on_from(int64_t step, std::optional<int64_t> best);
   // Removes what is older than the newest `keep_last` up to `step`, but never a step that `last` or `best` points at.
   // Does not throw: what cannot be removed is logged.

@@ -241,9 +241,20 @@ TEST_SUITE("checkpoint") {
     CHECK(step_in(folder.path() / "last") == 20);
     CHECK(step_in(folder.path() / "best") == 10);
     store.save(30, contents(30));
+    store.mark_best(30);
     store.go_on_from(20, 15);  // a best one that is gone
     CHECK(names_in(folder.path()) ==
           std::vector<std::string>{".bad-step-00000030", "last", "step-00000010", "step-00000020"});
+  }
+
+  TEST_CASE("the best step that is there stays the best when a better one could not be saved") {
+    const TemporaryFolder folder;
+    CheckpointStore store(folder.path());
+    for (const int64_t step : {10, 20, 30}) store.save(step, contents(step));
+    store.mark_best(10);
+    store.go_on_from(30, 25);
+    store.prune(1, 30);
+    CHECK(step_in(folder.path() / "best") == 10);
   }
 
   TEST_CASE("a changed, shortened or missing file is named") {
