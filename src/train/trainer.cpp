@@ -67,6 +67,7 @@ void Trainer::load(const Checkpoint& checkpoint) {
   }
   state_.finished = false;  // it may have to go further than it had
   seconds_before_ = state_.seconds;
+  save_cadence_ = Cadence(experiment_.config.checkpoint.every, epoch_steps_, state_.seconds);
 }
 
 Trainer::Outcome Trainer::run() {

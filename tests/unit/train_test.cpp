@@ -243,6 +243,23 @@ TEST_SUITE("resume") {
                      {"~data.val", "~trainer.early_stopping", format("trainer.max_steps={}", first.step + 9)});
     CHECK(!find_metric(train_text(kEverything, overrides).metrics, "val.loss"));
   }
+
+  TEST_CASE("the time until the next checkpoint begins with the process") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    const std::string dir = "run.dir=" + folder.path().string();
+    const fs::path run = train_text(kEverything, {dir, "trainer.max_steps=11"}).run;
+    {
+      const Checkpoint saved(run / "checkpoints" / checkpoint_name(10));
+      TrainingState state = read_training_state(saved);
+      state.seconds = 1e6;
+      CheckpointStore store(run / "checkpoints");
+      store.save(10, {saved.model().tensors(), saved.trainer().tensors(), config::write(state), saved.config_text()});
+      fs::remove_all(store.path_of(11));
+    }
+    train_text(kEverything, {dir, "checkpoint.resume=auto", "checkpoint.every=10m"});
+    CHECK(!fs::exists(run / "checkpoints" / checkpoint_name(11)));
+  }
 }
 
 TEST_SUITE("damage") {
