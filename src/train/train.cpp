@@ -29,27 +29,27 @@ std::string describe_batch(const Experiment& experiment) {
                       : format("batch {}", batch);
 }
 
-// Paths of keys whose values differ; where a run goes may.
-void differences(const Value& before, const Value& now, std::vector<std::string>& out) {
+// Paths of keys whose values differ, or that only one of the two has; where a run goes may.
+void differences(const Value* before, const Value* now, std::vector<std::string>& out) {
   static constexpr std::string_view kFree[] = {"run", "checkpoint", "logging", "expect", "trainer.max_time"};
-  if (std::find(std::begin(kFree), std::end(kFree), now.path()) != std::end(kFree) || before == now) return;
-  if (!before.is_map() || !now.is_map()) {
-    out.push_back(now.path());
+  const std::string path = (now ? now : before)->path();
+  if (std::find(std::begin(kFree), std::end(kFree), path) != std::end(kFree)) return;
+  if (before && now && *before == *now) return;
+  if (!before || !now || !before->is_map() || !now->is_map()) {
+    out.push_back(path);
     return;
   }
-  for (const Value& entry : now.items()) {
-    const Value* old = before.find(entry.key());
-    if (old)
-      differences(*old, entry, out);
-    else
-      out.push_back(entry.path());
+  for (const Value& entry : now->items()) differences(before->find(entry.key()), &entry, out);
+  for (const Value& entry : before->items()) {
+    if (!now->has(entry.key())) differences(&entry, nullptr, out);
   }
 }
 
 void warn_of_changes(const Experiment& experiment, const data::OpenedData& data, const Checkpoint& from) {
   config::Report ignored;
   std::vector<std::string> changed;
-  differences(config::parse(from.config_text(), "config.yaml", ignored), experiment.resolved, changed);
+  const Value before = config::parse(from.config_text(), "config.yaml", ignored);
+  differences(&before, &experiment.resolved, changed);
   // How long a run lasts may change, but the rates of most schedules depend on it.
   const auto is_length = [](const std::string& path) {
     return path == "trainer.max_epochs" || path == "trainer.max_steps";

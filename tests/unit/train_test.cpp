@@ -260,6 +260,15 @@ TEST_SUITE("resume") {
     train_text(kEverything, {dir, "checkpoint.resume=auto", "checkpoint.every=10m"});
     CHECK(!fs::exists(run / "checkpoints" / checkpoint_name(11)));
   }
+
+  TEST_CASE("what the config no longer has is told, as what it has anew") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    const std::string dir = "run.dir=" + folder.path().string();
+    const fs::path run = train_text(kEverything, {dir, "trainer.max_steps=5", "lr_scheduler=constant"}).run;
+    train_text(kEverything, {dir, "checkpoint.resume=auto", "lr_scheduler=constant", "~data.val"});
+    CHECK(contains(files::read_text(run / "train.log"), "differs from the checkpoint's in: data.val; this one holds"));
+  }
 }
 
 TEST_SUITE("damage") {
