@@ -207,11 +207,19 @@ void write_atomically(const Path& path, std::string_view text) {
 }
 
 void make_folders(const Path& path) {
-  std::error_code error;
-  std::filesystem::create_directories(path, error);
-  if (!error) return;
-  errno = error.value();
-  fail("make the folder", path);
+  const auto is_folder = [&] {
+    std::error_code ignored;
+    return std::filesystem::is_directory(path, ignored);
+  };
+  if (path.empty() || is_folder()) return;
+  make_folders(path.parent_path());
+  if (::mkdir(path.c_str(), 0777) != 0) {
+    const int reason = errno;
+    if (is_folder()) return;  // another process made it
+    errno = reason;
+    fail("make the folder", path);
+  }
+  sync_folder(path.parent_path());
 }
 
 void sync_folder(const Path& path) {

@@ -126,6 +126,7 @@ RunDirectory RunDirectory::make(const Path& root, const std::string& name, int l
     if (directory.lock_.is_open()) {
       directory.made_ = {path};
       directory.path_ = path;
+      files::sync_folder(root);
       return directory;
     }
     directory.around_.erase(directory.around_.begin());

@@ -465,6 +465,26 @@ TEST_SUITE("faults") {
 }
 
 TEST_SUITE("run folders") {
+  TEST_CASE("the name of each new folder is on the disk") {
+    const Quiet quiet;
+    const TemporaryFolder folder;
+    std::vector<std::string> synced;
+    faults::after_fsync = [&](int file) {
+      synced.push_back(fs::read_symlink(format("/proc/self/fd/{}", file)).lexically_relative(folder.path()));
+    };
+    start_run(folder.path() / "new/runs", "a", "never").directory.keep();
+    faults::after_fsync = nullptr;
+    for (const std::string parent : {".", "new", "new/runs", "new/runs/a"}) {
+      CAPTURE(parent);
+      CHECK(std::ranges::count(synced, parent) > 0);
+    }
+    std::ofstream(folder.path() / "file");
+    CHECK(message_of([&] { files::make_folders(folder.path() / "file"); }) == Contains("cannot make the folder"));
+    CHECK(message_of([&] { files::make_folders(folder.path() / "file/a/b"); }) == Contains("file: File exists"));
+    files::make_folders(folder.path() / "x/../y/");
+    CHECK(fs::is_directory(folder.path() / "y"));
+  }
+
   TEST_CASE("a new folder that another process takes at once is left to it") {
     const Quiet quiet;
     const TemporaryFolder folder;
