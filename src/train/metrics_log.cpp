@@ -1,6 +1,9 @@
 #include "train/metrics_log.h"
 
+#include <algorithm>
 #include <cmath>
+#include <fstream>
+#include <sstream>
 
 #include "base/log.h"
 #include "config/dump.h"
@@ -15,6 +18,17 @@ std::string json_line(const MetricsRecord& record) {
       Value::map({{"step", record.step}, {"epoch", record.epoch}, {"time", std::round(record.seconds * 1e3) / 1e3}});
   for (const auto& [name, value] : record.values) line.set(name, value);
   return config::to_json(line) + "\n";
+}
+
+// Those of a csv that has begun, after step, epoch and time.
+std::vector<std::string> columns_of(const files::Path& csv) {
+  std::string header, name;
+  std::ifstream file(csv);
+  std::getline(file, header);
+  std::vector<std::string> names;
+  for (std::istringstream in(header); std::getline(in, name, ',');) names.push_back(name);
+  names.erase(names.begin(), names.begin() + std::min<ptrdiff_t>(3, std::ssize(names)));
+  return names;
 }
 
 }  // namespace
@@ -32,7 +46,10 @@ MetricsLog::MetricsLog(const files::Path& folder, Options options, const Sizes& 
       sizes_(sizes),
       jsonl_(open(options_.jsonl, folder / "metrics.jsonl", sizes.jsonl)),
       csv_(open(options_.csv, folder / "metrics.csv", sizes.csv)) {
-  if (csv_ && csv_->lines.size() == 0) csv_->add(format("step,epoch,time,{}\n", join(options_.columns, ",")));
+  if (csv_ && csv_->lines.size() > 0)
+    keep_columns();
+  else if (csv_)
+    csv_->add(format("step,epoch,time,{}\n", join(options_.columns, ",")));
 }
 
 std::optional<MetricsLog::File> MetricsLog::open(bool wanted, const files::Path& path, int64_t size) {
@@ -40,6 +57,17 @@ std::optional<MetricsLog::File> MetricsLog::open(bool wanted, const files::Path&
   File file{files::LineFile(path), {}, false};
   if (file.lines.size() > size) file.lines.cut(size);
   return file;
+}
+
+void MetricsLog::keep_columns() {
+  std::vector<std::string> columns = columns_of(csv_->lines.path());
+  std::vector<std::string>& lost = options_.columns;
+  std::erase_if(lost, [&](const std::string& name) { return std::ranges::count(columns, name) > 0; });
+  if (!lost.empty()) {
+    logging::warning(format("{} keeps the columns that it began with: it will not have {}", csv_->lines.path().string(),
+                            join(lost, ", ")));
+  }
+  options_.columns = std::move(columns);
 }
 
 void MetricsLog::write(const MetricsRecord& record) {

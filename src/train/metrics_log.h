@@ -32,7 +32,7 @@ class MetricsLog {
     int64_t csv = 0;
   };
 
-  // Cuts the files to `sizes`.
+  // Cuts the files to `sizes`. A csv that has begun keeps its columns.
   MetricsLog(const files::Path& folder, Options options, const Sizes& sizes);
 
   void write(const MetricsRecord& record);
@@ -49,6 +49,7 @@ class MetricsLog {
     int64_t sync();
   };
   static std::optional<File> open(bool wanted, const files::Path& path, int64_t size);
+  void keep_columns();
   std::string csv_line(const MetricsRecord& record) const;
 
   Options options_;

@@ -635,4 +635,17 @@ TEST_SUITE("run folders") {
     const std::string jsonl = "{\"step\": 1, \"epoch\": 0, \"time\": 0.5, \"lr\": 0.1}\n";
     CHECK(files::read_text(folder.path() / "metrics.jsonl") == jsonl + jsonl);
   }
+
+  TEST_CASE("the rows of a csv fit its header, whatever is measured later") {
+    const Quiet quiet;
+    const TemporaryFolder folder;
+    MetricsLog::Sizes sizes;
+    for (const std::string first : {"lr", "val.f1"}) {
+      MetricsLog log(folder.path(), {false, true, {first, "val.loss"}}, sizes);
+      log.write({1, 0, 0.5, {{"val.loss", 2}, {first, 1}}});
+      sizes = log.sync();
+    }
+    CHECK(files::read_text(folder.path() / "metrics.csv") ==
+          "step,epoch,time,lr,val.loss\n1,0,0.500,1.0,2.0\n1,0,0.500,,2.0\n");
+  }
 }
