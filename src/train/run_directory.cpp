@@ -91,9 +91,12 @@ Checkpoint checkpoint_of(const Path& folder, int64_t step) {
 
 RunStart continue_run(const Path& path) {
   RunDirectory directory(path);
-  const CheckpointStore store(directory.checkpoints());  // puts back what a killed process was replacing
+  CheckpointStore store(directory.checkpoints());  // puts back what a killed process was replacing
   RunStart start{std::move(directory), latest_checkpoint(store.folder()), true, false};
-  start.finished = start.from && read_training_state(*start.from).finished;
+  if (!start.from) return start;
+  const TrainingState state = read_training_state(*start.from);
+  store.go_on_from(state.step, state.best_step());
+  start.finished = state.finished;
   return start;
 }
 

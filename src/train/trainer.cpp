@@ -47,7 +47,6 @@ Trainer::Trainer(const Experiment& experiment, const data::OpenedData& data, Lea
   state_.seed = experiment.config.seed;
   state_.validated = true;
   if (start.from) load(*start.from);
-  if (start.continued && start.from) store_.go_on_from(state_.step, best_step());
   if (!start.continued) {  // a new run, from the checkpoint of another: what was measured there is not this one's
     state_.log = {};
     state_.best.reset();
@@ -231,7 +230,7 @@ void Trainer::recover() {
                    state_.logged_step + 1, step));
   }
   load(*checkpoint);
-  store_.go_on_from(state_.step, best_step());
+  store_.go_on_from(state_.step, state_.best_step());
   begin_ = Clock::now();
   state_.guarded_until = step;
   log_.emplace(store_.folder().parent_path(), log_options(experiment_),

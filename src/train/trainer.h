@@ -65,7 +65,6 @@ class Trainer {
 
   bool is_last_step() const { return end_.is_last(state_.step); }
   bool is_best() const { return state_.best && state_.best->step == state_.step; }
-  std::optional<int64_t> best_step() const { return state_.best ? std::optional(state_.best->step) : std::nullopt; }
   bool out_of_time() const;
   bool stop_requested() const { return signals_.requested() || out_of_time(); }
 

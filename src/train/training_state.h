@@ -57,6 +57,8 @@ struct TrainingState {
   std::string folder;
   config::Value data;
 
+  std::optional<int64_t> best_step() const { return best ? std::optional(best->step) : std::nullopt; }
+
   static void describe(auto& field) {
     field("step", &TrainingState::step, "Updates so far; the number of the next batch.");
     field("epoch", &TrainingState::epoch, "Complete passes over the data.");

@@ -300,6 +300,18 @@ TEST_SUITE("damage") {
     CHECK(fs::exists(checkpoints / ".bad-step-00009000/model.safetensors"));
   }
 
+  TEST_CASE("a finished run whose links its last process did not get to has them when it is asked again") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    const fs::path checkpoints = continued(folder).run / "checkpoints";
+    const fs::path best = fs::read_symlink(checkpoints / "best");
+    files::move_link(checkpoints / "last", checkpoint_name(59));
+    fs::remove(checkpoints / "best");
+    CHECK(continued(folder).nothing_to_do);
+    CHECK(fs::read_symlink(checkpoints / "last") == checkpoint_name(60));
+    CHECK((fs::is_symlink(checkpoints / "best") && fs::read_symlink(checkpoints / "best") == best));
+  }
+
   TEST_CASE("a run of which no checkpoint can be read is not begun anew") {
     const QuietLog quiet;
     const TemporaryFolder folder;
