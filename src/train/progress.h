@@ -38,8 +38,10 @@ class Progress {
 
   // "epoch 3/20  step 69/460"
   std::string position(int64_t step) const;
-  // Samples per second since the last call.
+  // Samples per second of training since the last call.
   double take_rate();
+  // Work since `begin` was no training: a validation, a checkpoint.
+  void leave_out(Clock::time_point begin) { rate_begin_ += Clock::now() - begin; }
 
  private:
   void draw(int64_t step);

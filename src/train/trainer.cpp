@@ -117,6 +117,7 @@ bool Trainer::finish_step() {
   }
   state_.validated = !validation_due;
   if (log_due && state_.logged_step < state_.step) write_training_line();
+  const Clock::time_point pause = Clock::now();
   if (stopping && !(state_.validated && is_last_step())) return stop();
   if (validation_due) {
     const auto values = evaluator_.evaluate(*val_loader_, [this] { return stop_requested(); });
@@ -126,6 +127,7 @@ bool Trainer::finish_step() {
   if (log_due) say_where_we_are(validation_due);
   state_.finished = end_.reached(state_);
   if (save_due || is_best() || state_.finished) save();
+  progress_->leave_out(pause);
   return true;
 }
 
