@@ -26,10 +26,5 @@ suite() {
 }
 
 suite build-test --
-# The unit suite again, with every memory error and undefined behaviour an error. (g++ 12 warns wrongly with sanitizers.)
-export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
-suite build-sanitize -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=0 -Dwerror=false -Dgpu=disabled \
-  -- --suite unit --timeout-multiplier 5
-
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
