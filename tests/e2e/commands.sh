@@ -130,6 +130,6 @@ expect_exit 3 "$rstorch" train configs/iris_mlp.yaml "model.layers=[ReLU]" "run.
 expect_text "$work/err" "the model has no parameters to train"
 expect_exit 3 "$rstorch" train configs/iris_mlp.yaml "model.layers[0].Linear.out_features=4611686018427387904" "run.dir=$work/none"
 [ ! -e "$work/none" ] || fail "a run that could not begin left a folder"
-expect_exit 75 "$rstorch" train configs/iris_mlp.yaml '~expect' trainer.max_epochs=9223372036854775807 trainer.max_time=1s "run.dir=$work/runs"
+expect_exit 75 "$rstorch" train tests/e2e/long_run.yaml '~trainer.max_steps' trainer.max_epochs=9223372036854775807 trainer.max_time=1s "run.dir=$work/runs"
 "$rstorch" train configs/iris_mlp.yaml '~expect' "run.dir=$work/runs" run.name=unread 2>&1 | head -n 1 >/dev/null || true
 expect_exit 0 "$rstorch" inspect "$work/runs/unread"
