@@ -78,7 +78,7 @@ void transpose_tile(const T* x, int64_t column_stride, T* y, int64_t row_stride,
 template <class T>
 void transpose(const Transposition& t, const T* x, T* y) {
   constexpr int64_t tile = 32;
-  const int64_t strips = (t.rows + tile - 1) / tile;
+  const int64_t strips = divide_up(t.rows, tile);
   parallel_for(t.planes.numel() * strips, kGrain / (tile * t.columns), [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       const Index plane = t.planes.at(task / strips);

@@ -1,4 +1,4 @@
-// The matrix product of the CPU: any strides, f32 and f64, the same bits for any number of threads.
+// The matrix product of the CPU: f32 and f64, the same bits for any number of threads.
 //
 // Blocked and packed as in BLIS (Van Zee & van de Geijn 2015). Each element of y is a sum in the order of k, whatever
 // the blocking, so threads may share the work in any way. oneDNN's sgemm has the same speed here but splits k by
@@ -33,7 +33,7 @@ struct Epilogue {
   Activation activation = Activation::none;
 };
 
-// y = a b
+// y = a b. The columns of y are contiguous (column_stride 1), a and b have any strides.
 template <class T>
 void gemm(const CpuStream& stream, Matrix<const T> a, Matrix<const T> b, Matrix<T> y, const Epilogue<T>& epilogue = {});
 

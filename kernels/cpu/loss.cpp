@@ -146,7 +146,7 @@ void reduce(const CpuStream& stream, int64_t n, Reduction reduction, T* y, F val
       });
     });
   }
-  const int64_t pieces = (n + kPiece - 1) / kPiece;
+  const int64_t pieces = divide_up(n, kPiece);
   const Scratch<double> sums(stream, pieces);
   parallel_for(pieces, kGrain / kPiece, [&](int64_t begin, int64_t end) {
     for (int64_t piece = begin; piece < end; ++piece) {

@@ -67,8 +67,8 @@ void linear_cpu(CpuStream& stream, ConstView x, ConstView w, ConstView bias, Act
 // Rows in at most 32 chunks that depend on their number only, so that sums over them do not depend on the number of
 // threads.
 struct Chunks {
-  explicit Chunks(int64_t rows) : rows(rows), size(std::max<int64_t>((rows + 31) / 32, 1)) {}
-  int64_t count() const { return (rows + size - 1) / size; }
+  explicit Chunks(int64_t rows) : rows(rows), size(std::max<int64_t>(divide_up(rows, 32), 1)) {}
+  int64_t count() const { return divide_up(rows, size); }
 
   int64_t rows, size;
 };
@@ -117,7 +117,7 @@ constexpr int64_t kColumns = 128;
 template <class T>
 void backward_activation(const CpuStream& stream, const ConstView& dy, const ConstView& y, Activation activation,
                          const View& dz, const View& dbias) {
-  const int64_t columns = dy.shape[1], blocks = (columns + kColumns - 1) / kColumns;
+  const int64_t columns = dy.shape[1], blocks = divide_up(columns, kColumns);
   const Chunks chunks(dy.shape[0]);
   const Scratch<T> sums(stream, chunks.count() * columns);
   const auto run = [&](int64_t begin, int64_t end) {

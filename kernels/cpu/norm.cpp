@@ -30,7 +30,7 @@ template <int K, class F>
 void channel_sums(const Layout& at, double* out, F f) {
   constexpr int64_t kBlock = 16;  // channels of a task where they are neighbours
   if (at.rows) {
-    const int64_t blocks = (at.channels + kBlock - 1) / kBlock, rows = at.count(), channels = at.channels;
+    const int64_t blocks = divide_up(at.channels, kBlock), rows = at.count(), channels = at.channels;
     return parallel_for(blocks, std::max<int64_t>(kGrain / (rows * kBlock), 1), [&](int64_t begin, int64_t end) {
       for (int64_t block = begin; block < end; ++block) {
         const int64_t first = block * kBlock, width = std::min(kBlock, channels - first);
@@ -262,7 +262,7 @@ void layer_norm_backward_cpu(CpuStream& stream, ConstView dy, ConstView x, Const
       });
     }
     if (!dweight.defined() && !dbias.defined()) return;
-    const int64_t tasks = (rows + kRowsPerPartial - 1) / kRowsPerPartial;
+    const int64_t tasks = divide_up(rows, kRowsPerPartial);
     const Scratch<T> partial(stream, tasks * 2 * columns);  // per task: dweight, dbias
     parallel_for(tasks, std::max<int64_t>(kGrain / (kRowsPerPartial * columns), 1), [&](int64_t begin, int64_t end) {
       for (int64_t task = begin; task < end; ++task) {

@@ -112,7 +112,7 @@ constexpr int64_t kPiece = 4096;
 
 void squared_norm_cpu(CpuStream& stream, ConstView x, View out) {
   dispatch(FullFloats{}, x.dtype, "squared_norm", [&]<class T>(Type<T>) {
-    const int64_t n = x.numel(), pieces = (n + kPiece - 1) / kPiece;
+    const int64_t n = x.numel(), pieces = divide_up(n, kPiece);
     const Scratch<double> sums(stream, pieces);
     parallel_for(pieces, kGrain / kPiece, [&](int64_t begin, int64_t end) {
       for (int64_t piece = begin; piece < end; ++piece) {

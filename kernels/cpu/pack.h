@@ -7,10 +7,9 @@
 #include <cstring>
 
 #include "kernels/cpu/gemm.h"
+#include "kernels/cpu/parallel.h"
 
 namespace rstorch::kernels {
-
-constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Elements of a buffer for a packed matrix. Packing may write a few beyond the last strip.
 constexpr int64_t packed_size(int64_t rows, int64_t columns, int64_t width) {

@@ -15,6 +15,9 @@ namespace rstorch::kernels {
 // Work that is not worth a second thread, in elements of a simple loop.
 inline constexpr int64_t kGrain = 16384;
 
+// Pieces of size b that cover a; a >= 0, b > 0.
+constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
 namespace detail {
 // Calls f(i) for i in [0, pieces), each on a thread of its own. The team is the full one for few pieces too: libgomp
 // ends and creates threads where a team's size differs from the last one's.
@@ -44,7 +47,7 @@ void parallel_for(int64_t n, int64_t grain, const F& f) {
   const int64_t pieces =
       n < 2 || useful < 2 || omp_in_parallel() ? 1 : std::min<int64_t>(omp_get_max_threads(), useful);
   if (pieces == 1) return f(int64_t(0), n);
-  const int64_t piece = n < 64 * pieces ? (n + pieces - 1) / pieces : ((n + pieces - 1) / pieces + 63) / 64 * 64;
+  const int64_t piece = n < 64 * pieces ? divide_up(n, pieces) : divide_up(divide_up(n, pieces), 64) * 64;
   detail::run_pieces(pieces, [&](int64_t i) {
     if (i * piece < n) f(i * piece, std::min(n, (i + 1) * piece));
   });

@@ -150,7 +150,7 @@ void reduce_short_rows(const Plan& plan, const Wide<T>* centers, Emit emit) {
 template <class R, class T, class Load, class Emit>
 void reduce_rows(const Plan& plan, const Wide<T>* centers, Emit emit) {
   const int64_t outputs = plan.kept.numel(), length = plan.reduced.numel();
-  const int64_t chunks = (length + kChunk - 1) / kChunk;
+  const int64_t chunks = divide_up(length, kChunk);
   std::vector<Wide<T>> partial(chunks > 1 ? size_t(outputs * chunks) : 0);
   parallel_for(outputs * chunks, kGrain / std::min(length, kChunk), [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
@@ -231,9 +231,9 @@ template <class R, class T, class Load, class Emit>
 void reduce_columns(const Plan& plan, const Wide<T>* centers, Emit emit) {
   const int64_t columns = plan.kept.sizes[size_t(plan.kept.inner())], outer = plan.kept.numel() / columns;
   const int64_t rows = plan.reduced.numel();
-  const int64_t blocks = (columns + kColumns - 1) / kColumns;
+  const int64_t blocks = divide_up(columns, kColumns);
   const int64_t chunk_rows = std::max(kRows, kChunk / std::min(columns, kColumns) / kRows * kRows);
-  const int64_t chunks = (rows + chunk_rows - 1) / chunk_rows;
+  const int64_t chunks = divide_up(rows, chunk_rows);
   std::vector<Wide<T>> partial(chunks > 1 ? size_t(outer * columns * chunks) : 0);  // [outer, chunks, columns]
   const int64_t work = std::min(columns, kColumns) * std::min(rows, chunk_rows);
   parallel_for(outer * chunks * blocks, kGrain / work, [&](int64_t begin, int64_t end) {

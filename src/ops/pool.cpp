@@ -19,11 +19,9 @@ int64_t output_size(int64_t input, int64_t reach, int64_t stride, int64_t paddin
 // True if the window of output `at` has an element of the input. One that is dilated further than the input is long may
 // have all of them before and after it.
 bool sees_input(int64_t at, int64_t input, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
-  for (int64_t tap = 0; tap < kernel; ++tap) {
-    const int64_t place = at * stride - padding + tap * dilation;
-    if (place >= 0 && place < input) return true;
-  }
-  return false;
+  const int64_t begin = at * stride - padding;
+  const int64_t tap = begin < 0 ? (-begin + dilation - 1) / dilation : 0;  // the first that is not before the input
+  return tap < kernel && begin + tap * dilation < input;
 }
 
 struct Plan {

@@ -124,7 +124,9 @@ void check_dtype(const Json& wanted, const Result& result) {
   CHECK_EQ(name_of(result()), wanted.get<std::string>());
 }
 
-Tensor apply(const std::string& op, const Tensor& a, const Tensor& b) {
+// Ops that take a tensor or a number on the right; undefined for others.
+template <class B>
+Tensor apply_either(const std::string& op, const Tensor& a, const B& b) {
   if (op == "add") return add(a, b);
   if (op == "sub") return sub(a, b);
   if (op == "mul") return mul(a, b);
@@ -132,6 +134,11 @@ Tensor apply(const std::string& op, const Tensor& a, const Tensor& b) {
   if (op == "pow") return pow(a, b);
   if (op == "eq") return eq(a, b);
   if (op == "lt") return lt(a, b);
+  return {};
+}
+
+Tensor apply(const std::string& op, const Tensor& a, const Tensor& b) {
+  if (const Tensor y = apply_either(op, a, b); y.defined()) return y;
   if (op == "where") return where(Tensor::ones({2}, {kBool}), a, b);
   if (op == "cat") return cat({a, b});
   REQUIRE_EQ(op, "add_");
@@ -139,13 +146,7 @@ Tensor apply(const std::string& op, const Tensor& a, const Tensor& b) {
 }
 
 Tensor apply(const std::string& op, const Tensor& a, Scalar b) {
-  if (op == "add") return add(a, b);
-  if (op == "sub") return sub(a, b);
-  if (op == "mul") return mul(a, b);
-  if (op == "div") return div(a, b);
-  if (op == "pow") return pow(a, b);
-  if (op == "eq") return eq(a, b);
-  if (op == "lt") return lt(a, b);
+  if (const Tensor y = apply_either(op, a, b); y.defined()) return y;
   REQUIRE_EQ(op, "rsub");
   return rsub(a, b);
 }
