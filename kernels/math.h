@@ -117,12 +117,12 @@ RST_HD float exp(float x) {
 RST_HD float log(float x) {
   constexpr float infinity = std::numeric_limits<float>::infinity();
   const bool subnormal = x < std::numeric_limits<float>::min();
-  const int32_t bits = std::bit_cast<int32_t>(subnormal ? x * 0x1p25f : x);
+  const uint32_t bits = std::bit_cast<uint32_t>(subnormal ? x * 0x1p25f : x);
   // x = 2^e m with m in [sqrt(1/2), sqrt(2)).
-  constexpr int32_t sqrt_half = 0x3f3504f3;
-  const int32_t exponent = (bits - sqrt_half) >> 23;
+  constexpr uint32_t sqrt_half = 0x3f3504f3;
+  const int32_t exponent = int32_t(bits - sqrt_half) >> 23;
   const float e = float(exponent - (subnormal ? 25 : 0));
-  const float f = std::bit_cast<float>(bits - (exponent << 23)) - 1.0f;
+  const float f = std::bit_cast<float>(bits - (uint32_t(exponent) << 23)) - 1.0f;
   // (log(1 + f) - f + f^2 / 2) / f^3
   const float tail = detail::polynomial(f, 0.333333135f, -0.250000089f, 0.200020716f, -0.166679889f, 0.142203584f,
                                         -0.124062337f, 0.118835486f, -0.116700977f, 0.0674926788f);

@@ -70,10 +70,12 @@ void Plan::run(const CpuStream& cpu_stream, std::initializer_list<const void*> b
 }
 
 const Plan& plan_for(Key key, const std::function<Plan()>& make) {
+  constexpr size_t kMostPlans = 1024;  // inputs of ever new sizes must not fill the memory
   thread_local std::map<Key, Plan> plans;
   key.push_back(omp_get_max_threads());  // some primitives lay out their scratch memory by it
   const auto found = plans.find(key);
   if (found != plans.end()) return found->second;
+  if (plans.size() >= kMostPlans) plans.clear();
   return plans.emplace(std::move(key), make()).first->second;
 }
 

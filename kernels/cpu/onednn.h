@@ -43,8 +43,8 @@ class Plan {
   std::vector<Step> steps_;
 };
 
-// The calling thread's plan for a key; `make` is called for a new one. A key says everything that the plan depends on but for the
-// number of threads.
+// The calling thread's plan for a key, valid until the next call; `make` is called for a new one. A key says everything
+// that the plan depends on but for the number of threads.
 using Key = std::vector<int64_t>;
 const Plan& plan_for(Key key, const std::function<Plan()>& make);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <new>
 
 #include "base/error.h"
 
@@ -68,7 +69,12 @@ void CachingAllocator::release(void* memory, size_t bytes) noexcept {
   const Bin bin = bin_of(bytes);
   const std::lock_guard lock(mutex_);
   stats_.live_bytes -= bin.bytes;
-  free_[bin.index].push_back(memory);
+  try {
+    free_[bin.index].push_back(memory);
+  } catch (const std::bad_alloc&) {  // no memory for the list itself
+    stats_.reserved_bytes -= bin.bytes;
+    to_system(memory);
+  }
 }
 
 Allocator::Stats CachingAllocator::stats() const {

@@ -48,6 +48,7 @@ class Stream {
 
   Device device() const { return device_; }
   Allocator& allocator() const { return *allocator_; }
+  void set_allocator(Allocator* allocator) { allocator_ = allocator; }  // for later work
   // Blocks the host until all queued work is done.
   virtual void synchronize() {}
   // Copies bytes between host and device, or within the device, in stream order. `kind` is told by the pointers.

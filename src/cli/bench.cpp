@@ -1,5 +1,7 @@
 #include "train/bench.h"
 
+#include <cstdlib>
+
 #include "cli/command.h"
 #include "cli/load.h"
 #include "config/dump.h"
@@ -30,8 +32,10 @@ void add_bench(CLI::App& program, Action& action) {
   command.add_option("config", arguments->config, "The config file; -: stdin.")->required();
   add_overrides(command, arguments->overrides);
   command.add_option("--steps", arguments->steps, "Steps to measure; left out: a few seconds of them.")
-      ->check(
-          [](const std::string& steps) { return steps.starts_with('-') || steps == "0" ? "wanted 1 or more" : ""; });
+      ->check([](const std::string& steps) {
+        const bool digits = steps.find_first_not_of("0123456789") == steps.npos;
+        return digits && steps.size() < 10 && std::atoi(steps.c_str()) > 0 ? "" : "wanted 1 to 999999999";
+      });
   command.add_flag("--json", arguments->json, "One JSON object.");
   command.callback([&action, arguments] { action = [arguments] { return run(*arguments); }; });
 }

@@ -66,7 +66,7 @@ Finding cuda_devices() {
 
 Finding data_folder() {
   const char* folder = std::getenv("RSTORCH_DATA");
-  if (folder == nullptr) return {"data", "RSTORCH_DATA is not set: bundled configs look in datasets/", ""};
+  if (!folder || !*folder) return {"data", "RSTORCH_DATA is not set: configs of larger data look in datasets/", ""};
   if (::access(folder, R_OK | X_OK) == 0) return {"data", format("RSTORCH_DATA={}", folder), ""};
   return {"data", format("RSTORCH_DATA={} cannot be read", folder), "name a folder with data sets, or unset it"};
 }

@@ -6,7 +6,7 @@
 
 #include "base/version.h"
 #include "cli/command.h"
-#include "cli/thread_waiting.h"
+#include "cli/threads.h"
 #include "config/suggest.h"
 #include "train/progress.h"
 
@@ -165,8 +165,9 @@ void print(const std::string& text) { check_output(std::fwrite(text.data(), 1, t
 int main(int argc, char** argv) {
   using rstorch::ExitCode;
   using rstorch::cli::show;
-  rstorch::cli::limit_spinning(argv);
   try {
+    rstorch::cli::check_thread_count();
+    rstorch::cli::limit_spinning(argv);
     return rstorch::cli::run(argc, argv);
   } catch (const rstorch::Error& e) {
     show(e.report());

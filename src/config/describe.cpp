@@ -117,7 +117,7 @@ std::string Type::text() const {
       out = "map";
       break;
     case Kind::any:
-      out = "any";
+      out = "value";
       break;
     case Kind::tuple:
       out = format("[{}]", join(std::vector<std::string>(length, element[0].text()), ", "));

@@ -276,7 +276,8 @@ Lookup FileNames::environment(const std::string& name, const Value& user) {
     const char* text = std::getenv(key.c_str());
     return text ? std::optional<std::string>(text) : std::nullopt;
   };
-  const auto text = options_.environment ? options_.environment(variable) : from_environment(variable);
+  auto text = options_.environment ? options_.environment(variable) : from_environment(variable);
+  if (text && text->empty() && comma != std::string::npos) text.reset();  // as a shell's ${NAME:-default}
   if (!text && comma == std::string::npos) {
     report_.error(Code::reference, format("the environment variable `{}` is not set", variable))
         .at(where)

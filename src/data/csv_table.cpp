@@ -4,10 +4,12 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <string_view>
 #include <unordered_map>
 
+#include "base/log.h"
 #include "base/utf8.h"
 #include "data/file.h"
 
@@ -35,10 +37,12 @@ bool is_missing(std::string_view cell) {
 }
 
 std::optional<double> parse_number(std::string_view cell) {
-  if (cell.starts_with('+')) cell.remove_prefix(1);
+  if (cell.starts_with('+') && !cell.starts_with("+-")) cell.remove_prefix(1);
   double value = 0;
   const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
-  if (error != std::errc() || end != cell.data() + cell.size()) return {};
+  if (error == std::errc::invalid_argument || end != cell.data() + cell.size()) return {};
+  // Beyond the range of double: 0 or infinity, which from_chars does not tell.
+  if (error == std::errc::result_out_of_range) return std::strtod(std::string(cell).c_str(), nullptr);
   return value;
 }
 
@@ -197,7 +201,9 @@ std::vector<std::string> default_names(size_t count) {
 std::optional<std::string> refusal_of_text(std::string_view text) {
   const std::optional<size_t> at = find_bad_byte(text);
   if (!at) return {};
-  return format("`{}` has {}", printable(text), describe_bad_byte(text[*at]));
+  constexpr size_t kShown = 40;  // of what may be no table at all
+  return format("`{}{}` has {}", printable(text.substr(0, kShown)), text.size() > kShown ? "..." : "",
+                describe_bad_byte(text[*at]));
 }
 
 constexpr const char* kNotText = "save the file as UTF-8: iconv -f LATIN1 -t UTF-8, if LATIN1 is what it is";
@@ -209,6 +215,15 @@ void check_names(const fs::path& path, int64_t line, const std::vector<std::stri
     if (first == i) continue;
     throw error_at(path, line, i, format("columns {} and {} are both named `{}`", first + 1, i + 1, names[i]),
                    "mend the header, or name all columns in data.column_names");
+  }
+}
+
+// A first row of one cell with the usual delimiters in it is cut at the wrong ones.
+void check_delimiter(const fs::path& path, int64_t line, std::string_view cell, char delimiter) {
+  for (const auto& [other, name] : {std::pair(';', ";"), {'\t', "\\t"}, {',', ","}, {'|', "|"}}) {
+    if (other == delimiter || cell.find(other) == cell.npos) continue;
+    throw error_at(path, line, 0, "the row is a single cell, and there are no features without a second column",
+                   format("the delimiter seems to be `{0}`: write delimiter: \"{0}\"", name));
   }
 }
 
@@ -227,6 +242,7 @@ CsvTable::CsvTable(const fs::path& path, const CsvFormat& format, const RoleOf& 
   if (!reader.next(cells)) throw DataError(rstorch::format("{}: there are no rows", path.string()), {}, 3);
   const size_t width = cells.size();
   const int64_t first_line = reader.line();
+  if (width == 1) check_delimiter(path, first_line, cells[0], format.delimiter);
   const bool has_header = format.header.value_or(
       std::ranges::none_of(cells, [](std::string_view cell) { return parse_number(cell).has_value(); }));
   std::vector<std::string> names = default_names(width);
@@ -262,18 +278,30 @@ CsvTable::CsvTable(const fs::path& path, const CsvFormat& format, const RoleOf& 
     throw DataError(rstorch::format("{}: there are no rows below the header", path.string()),
                     "if the first row holds data, write header: false", 3);
   }
-  check_categories();
+  check_categories(role_of);
 }
 
-void CsvTable::check_categories() const {
+void CsvTable::check_categories(const RoleOf& role_of) const {
   for (size_t i = 0; i < columns_.size(); ++i) {
     const CsvColumn& column = columns_[i];
+    warn_of_numbers(column, role_of(column.name));
     for (size_t code = 0; code < column.categories.size(); ++code) {
       const auto refusal = refusal_of_text(column.categories[code]);
       if (!refusal) continue;
       throw error(std::ranges::find(column.values, double(code)) - column.values.begin(), i, *refusal, kNotText);
     }
   }
+}
+
+// The first cell decides what a column holds; one that is mostly numbers may have been meant as such.
+void CsvTable::warn_of_numbers(const CsvColumn& column, Role role) const {
+  if (column.numeric || role == Role::categories || column.categories.empty()) return;
+  const auto numbers = std::ranges::count_if(column.categories, [](const auto& c) { return parse_number(c).has_value(); });
+  if (2 * size_t(numbers) <= column.categories.size()) return;
+  logging::warning(format(
+      "{}: column {} is taken as categories: its first value is `{}`, though {} of its {} different values are numbers; "
+      "mend that value, or write categorical: [{}]",
+      path_.string(), column.name, column.categories[0], numbers, column.categories.size(), column.name));
 }
 
 void CsvTable::keep(const std::function<bool(int64_t)>& holds) {

@@ -50,7 +50,8 @@ class CsvTable {
   DataError error(int64_t row, size_t column, const std::string& message, const std::string& hint = {}) const;
 
  private:
-  void check_categories() const;
+  void check_categories(const RoleOf& role_of) const;
+  void warn_of_numbers(const CsvColumn& column, Role role) const;
 
   std::filesystem::path path_;
   std::vector<CsvColumn> columns_;

@@ -4,50 +4,23 @@
 #include <cerrno>
 #include <cstring>
 
-#include <fcntl.h>
 #include <libdeflate.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#include "base/mapped_file.h"
 
 namespace rstorch::data {
 namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void cannot_read(const fs::path& path, int error) {
-  const char* hint = error == ENOENT ? "check data.path; it is relative to where rstorch is started" : "";
-  throw DataError(format("cannot read {}: {}", path.string(), std::strerror(error)), hint, 2);
-}
-
-// A private map: whoever wrote into it would not change the file.
-struct Map {
-  void* begin = MAP_FAILED;
-  size_t bytes = 0;
-  ~Map() {
-    if (begin != MAP_FAILED) munmap(begin, bytes);
-  }
-};
-
-struct Descriptor {
-  int number;
-  ~Descriptor() {
-    if (number >= 0) close(number);
-  }
-};
-
 Tensor map_file(const fs::path& path) {
-  const Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.number < 0) cannot_read(path, errno);
-  struct stat status {};
-  if (fstat(file.number, &status) != 0) cannot_read(path, errno);
-  if (!S_ISREG(status.st_mode)) throw DataError(format("cannot read {}: not a regular file", path.string()), {}, 2);
-  if (status.st_size == 0) return Tensor::empty({0}, {.dtype = DType::u8});
-  auto map = std::make_shared<Map>();
-  map->bytes = size_t(status.st_size);
-  map->begin = mmap(nullptr, map->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, file.number, 0);
-  if (map->begin == MAP_FAILED) cannot_read(path, errno);
-  return Tensor::wrap(map->begin, {int64_t(map->bytes)}, DType::u8, map);
+  const std::shared_ptr<MappedFile> file = MappedFile::open(path);
+  if (file && file->bytes() == 0) return Tensor::empty({0}, {.dtype = DType::u8});
+  if (file) return Tensor::wrap(file->data(), {int64_t(file->bytes())}, DType::u8, file);
+  const int reason = errno;
+  throw DataError(
+      format("cannot read {}: {}", path.string(), reason == ENODEV ? "not a regular file" : std::strerror(reason)),
+      reason == ENOENT ? "check data.path; it is relative to where rstorch is started" : "", 2);
 }
 
 constexpr size_t kSmallestGzip = 18;    // header, an empty block, trailer

@@ -52,6 +52,9 @@ MNIST::MNIST(Config config) : config_(std::move(config)) {
     throw damaged(label_file, 4, format("{} labels", labels_.size(0)),
                   format("{}, the number of images in {}", images_.size(0), image_file.string()));
   }
+  if (images_.numel() == 0) {
+    throw damaged(image_file, 4, format("images of shape {}", images_.shape().text()), "at least one image of one pixel");
+  }
   check_labels(label_file, labels_, config_.classes);
   max_value_ = float(config_.max_value.value_or(largest(images_)));
   spec_ = {.x_shape = {1, images_.size(1), images_.size(2)}, .classes = config_.classes};

@@ -147,13 +147,16 @@ nn::StateDict load_weights(const std::string& path) {
 void RunSection::validate(const Value& at, Report& report) const {
   const auto is_visible = [](char c) { return static_cast<unsigned char>(c) > ' '; };
   const auto is_control = [](char c) { return static_cast<unsigned char>(c) < ' '; };
-  const bool usable = name != "." && name != ".." && name.find('/') == name.npos &&
-                      std::ranges::any_of(name, is_visible) && std::ranges::none_of(name, is_control);
+  constexpr size_t kLongest = 200;  // file systems take 255 bytes, and `-2` or `.tmp-` may be added
+  const bool usable = name != "." && name != ".." && !name.starts_with('-') && name.size() <= kLongest &&
+                      name.find('/') == name.npos && std::ranges::any_of(name, is_visible) &&
+                      std::ranges::none_of(name, is_control);
   const Value* given = at.find("name");
   if (usable || !given) return;
   report.error(Code::out_of_range, "`run.name` is no name for a folder")
       .at(*given)
-      .help("write a name such as `resnet-64`; where run folders are made is said by run.dir");
+      .help(format("write a name such as `resnet-64`: at most {} bytes, no `/`, no `-` in front; where run folders are "
+                   "made is said by run.dir", kLongest));
 }
 
 void TrainerSection::validate(const Value& at, Report& report) const {

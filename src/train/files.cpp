@@ -106,7 +106,21 @@ void AtomicFile::finish() {
   sync_folder(path_.parent_path());
 }
 
-Output::Output(const Path& path) : path_(path == "-" ? Path("stdout") : path) {
+namespace {
+
+// What a run is advised to do about a full disk is no help with any other file.
+template <class F>
+void with_advice_for_output(F&& f) {
+  try {
+    f();
+  } catch (const CheckpointError& e) {
+    throw CheckpointError(e.what(), "free some space, or write it elsewhere", e.code() % 100);
+  }
+}
+
+}  // namespace
+
+Output::Output(const Path& path) try : path_(path == "-" ? Path("stdout") : path) {
   std::error_code ignored;
   const auto kind = std::filesystem::status(path, ignored).type();
   if (path == "-") {
@@ -118,16 +132,22 @@ Output::Output(const Path& path) : path_(path == "-" ? Path("stdout") : path) {
     stream_ = Descriptor(retry([&] { return ::open(path.c_str(), O_WRONLY | O_CLOEXEC); }));
   }
   if (!stream_.is_open()) fail("write to", path_);
+} catch (const CheckpointError& e) {
+  throw UsageError(e.what(), "name a file in a folder that is there and can be written to");
 }
 
 void Output::write(std::string_view text) {
-  if (file_) return file_->write(text);
-  write_all(stream_.number(), path_, std::as_bytes(std::span(text)));
+  with_advice_for_output([&] {
+    if (file_) return file_->write(text);
+    write_all(stream_.number(), path_, std::as_bytes(std::span(text)));
+  });
 }
 
 void Output::finish() {
-  if (file_) return file_->finish();
-  if (::close(stream_.release()) != 0 && errno != EINTR) fail("close", path_);
+  with_advice_for_output([&] {
+    if (file_) return file_->finish();
+    if (::close(stream_.release()) != 0 && errno != EINTR) fail("close", path_);
+  });
 }
 
 LineFile::LineFile(const Path& path)

@@ -80,7 +80,7 @@ class AtomicFile {
 };
 
 // Where a user wants something written: `-` is stdout; a pipe or a device is written to as it comes; a file takes its
-// place when it is finished, at the end of the links that lead to it.
+// place when it is finished, at the end of the links that lead to it. A place where nothing can be made is a UsageError.
 class Output {
  public:
   explicit Output(const Path& path);

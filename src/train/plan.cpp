@@ -68,8 +68,8 @@ std::string plan_text(const Plan& plan) {
              "FLOPs      forward pass of one sample; a step of {} samples takes about {}\n"
              "outputs    {} for a sample, {} for a batch\n"
              "checkpoint {}: model {}, optimizer {}\n",
-             plan.batch_size, flops_text(double(step_flops(plan))), bytes_text(double(plan.activation_bytes)),
-             bytes_text(double(plan.activation_bytes * plan.batch_size)),
+             plan.batch_size, flops_text(step_flops(plan)), bytes_text(double(plan.activation_bytes)),
+             bytes_text(double(plan.activation_bytes) * double(plan.batch_size)),
              bytes_text(double(plan.model_bytes + plan.trainer_bytes)), bytes_text(double(plan.model_bytes)),
              bytes_text(double(plan.trainer_bytes))) +
          (plan.unread.empty() ? "" : format("data       not looked at: {}\n", plan.unread));

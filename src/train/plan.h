@@ -22,7 +22,7 @@ struct Plan {
 // Throws ConfigReport, as training would; DataError where the data has to say the input's shape.
 Plan make_plan(const Experiment& experiment);
 // Work of one training step: backward takes twice the forward pass.
-inline int64_t step_flops(const Plan& plan) { return 3 * plan.flops * plan.batch_size; }
+inline double step_flops(const Plan& plan) { return 3.0 * double(plan.flops) * double(plan.batch_size); }
 
 std::string plan_text(const Plan& plan);
 config::Value plan_value(const Plan& plan);

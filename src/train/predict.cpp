@@ -119,13 +119,13 @@ std::optional<PredictionFormat> prediction_format(const files::Path& file) {
 
 int64_t write_predictions(const SavedModel& saved, const files::Path& file, PredictionFormat format) {
   const NoGrad no_grad;
+  files::Output out(file);  // first: where it cannot be made nothing else has to be tried
   const Device device = saved.experiment().choose_device();
   const data::DatasetPtr data = saved.open_data();
   const nn::BuiltModel model = saved.build_model(data->spec(), device);
   const data::DataLoader loader(*data, saved.experiment().data.val_options());
   const RowWriter writer(data->spec(), format);
 
-  files::Output out(file);
   data::BatchStream batches = loader.stream(0, loader.size());
   bool first = true;
   while (const std::optional<data::Batch> batch = batches.next()) {

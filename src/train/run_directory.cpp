@@ -76,7 +76,7 @@ RunStart new_run(const Path& root, const std::string& name, int last, std::optio
 // What there is to know of the newest run of a name when another one begins.
 void say_how_it_stands(const Path& run) try {
   const auto latest = latest_checkpoint(run / "checkpoints");
-  if (latest && read_training_state(*latest).finished) return;
+  if (!latest || read_training_state(*latest).finished) return;
   logging::info(format("{} is unfinished: --resume continues it. This is a new run.", run.string()));
 } catch (const CheckpointError& e) {
   logging::warning(format("{} is damaged: {}. This is a new run.", run.string(), e.what()));
@@ -151,6 +151,8 @@ RunStart start_run(const Path& root, const std::string& name, const std::string&
   RunStart start = new_run(root, name, last, {});
   if (resume == "auto" && start.directory.path() != root / name) {
     logging::warning(format("{} is not the folder of a run: a new run begins beside it", (root / name).string()));
+  } else if (resume == "auto") {
+    logging::info(format("there is no run {} to continue: a new one begins", (root / name).string()));
   }
   return start;
 }

@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cerrno>
 #include <cstring>
 
-#include <fcntl.h>
 #include <nlohmann/json.hpp>
-#include <sys/mman.h>
-#include <sys/stat.h>
 
+#include "base/mapped_file.h"
 #include "ops/ops.h"
 #include "train/json.h"
 
@@ -64,31 +63,17 @@ std::string header_text(std::span<const NamedTensor* const> tensors,
 // --- reading
 // ------------------------------------------------------------------------------------------------------------
 
-struct Mapping {
-  std::byte* data;
-  size_t bytes;
-};
-
 [[noreturn]] void damaged(const files::Path& path, const std::string& why) {
   throw CheckpointError(format("{}: not a valid safetensors file: {}", path.string(), why),
                         "the file may be damaged or cut off; take another checkpoint");
 }
 
-// Private and writable: a tensor that is written in place gets its own pages, the file stays as it is.
-std::shared_ptr<Mapping> map_file(const files::Path& path) {
-  const files::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file.is_open()) files::fail("open", path);
-  struct stat info {};
-  if (::fstat(file.number(), &info) != 0) files::fail("read the size of", path);
-  if (!S_ISREG(info.st_mode)) damaged(path, "it is not a regular file");
-  const size_t bytes = size_t(info.st_size);
-  if (bytes < sizeof(uint64_t)) damaged(path, format("it has {} bytes, the header length alone takes 8", bytes));
-  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, file.number(), 0);
-  if (memory == MAP_FAILED) files::fail("map", path);
-  return {new Mapping{static_cast<std::byte*>(memory), bytes}, [](Mapping* mapping) {
-            ::munmap(mapping->data, mapping->bytes);
-            delete mapping;
-          }};
+std::shared_ptr<MappedFile> map_file(const files::Path& path) {
+  const std::shared_ptr<MappedFile> file = MappedFile::open(path);
+  if (!file && errno == ENODEV) damaged(path, "it is not a regular file");
+  if (!file) files::fail("open", path);
+  if (file->bytes() >= sizeof(uint64_t)) return file;
+  damaged(path, format("it has {} bytes, the header length alone takes 8", file->bytes()));
 }
 
 class EntryReader {
@@ -180,17 +165,17 @@ size_t safetensors_bytes(std::span<const NamedTensor> tensors, const std::map<st
 }
 
 SafetensorsFile::SafetensorsFile(const files::Path& path) : path_(path) {
-  const std::shared_ptr<Mapping> mapping = map_file(path);
+  const std::shared_ptr<MappedFile> mapping = map_file(path);
   memory_ = mapping;
   uint64_t length = 0;
-  std::memcpy(&length, mapping->data, sizeof length);
+  std::memcpy(&length, mapping->data(), sizeof length);
   if (length > kMaxHeader) damaged(path, format("its header has {} bytes, at most {} are allowed", length, kMaxHeader));
-  if (length > mapping->bytes - sizeof length) {
-    damaged(path, format("its header has {} bytes, the file only {}", length, mapping->bytes));
+  if (length > mapping->bytes() - sizeof length) {
+    damaged(path, format("its header has {} bytes, the file only {}", length, mapping->bytes()));
   }
-  buffer_ = mapping->data + sizeof length + length;
-  read_header({reinterpret_cast<const char*>(mapping->data) + sizeof length, length},
-              mapping->bytes - sizeof length - length);
+  buffer_ = mapping->data() + sizeof length + length;
+  read_header({reinterpret_cast<const char*>(mapping->data()) + sizeof length, length},
+              mapping->bytes() - sizeof length - length);
 }
 
 void SafetensorsFile::read_header(std::string_view header, size_t buffer_bytes) {

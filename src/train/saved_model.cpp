@@ -65,7 +65,8 @@ SavedModel::SavedModel(const files::Path& path, std::span<const std::string> ove
       experiment_(read_experiment(checkpoint_, state_, overrides, change)) {}
 
 data::DatasetPtr SavedModel::open_data() const {
-  if (data::DatasetPtr data = experiment_.data.open_val(experiment_.seed(), state_.data)) return data;
+  // The split of the run, whatever `seed` an override gives.
+  if (data::DatasetPtr data = experiment_.data.open_val(uint64_t(state_.seed), state_.data)) return data;
   throw DataError("the checkpoint's config has no validation data", "name some: data.val={type: ..., path: ...}");
 }
 

@@ -61,6 +61,11 @@ void warn_of_changes(const Experiment& experiment, const data::OpenedData& data,
   if (!changed.empty()) {
     logging::warning(format("the config differs from the checkpoint's in: {}; this one holds", join(changed, ", ")));
   }
+  const auto redraws = [](const std::string& path) { return path == "seed" || path == "data.val_fraction"; };
+  if (experiment.data.config().val_fraction > 0 && std::ranges::any_of(changed, redraws)) {
+    logging::warning(
+        "the validation samples are drawn anew: some were trained on before, so val.* looks better than it is");
+  }
   if (read_training_state(from).data != data.state) {
     logging::warning("the training data is not what it was when the checkpoint was written");
   }
@@ -107,7 +112,9 @@ std::string describe_run(const data::OpenedData& data, const nn::Module& model, 
   std::string text = format("{} samples to train on", data.train->size());
   if (data.val) text += format(", {} to validate", data.val->size());
   text += format("; {} parameters; {}", model.parameter_count(), device.text());
-  return device.is_cpu() ? text + format(", {} threads", omp_get_max_threads()) : text;
+  if (!device.is_cpu()) return text;
+  const int threads = omp_get_max_threads();
+  return text + format(", {} thread{}", threads, threads == 1 ? "" : "s");
 }
 
 TrainResult train(const TrainRequest& request) {

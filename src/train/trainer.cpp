@@ -71,6 +71,11 @@ void Trainer::load(const Checkpoint& checkpoint) {
 
 Trainer::Outcome Trainer::run() {
   started_ = begin_ = Clock::now();
+  if (end_.last_step && state_.step > *end_.last_step) {
+    logging::warning(format("the checkpoint is of step {}, beyond the end of this run at step {}: nothing is trained",
+                            state_.step, *end_.last_step));
+    end_.last_step = state_.step;
+  }
   progress_.emplace(Progress::Run{epoch_steps_, end_.last_step, state_.step});
   if (settings_.on_nonfinite == OnNonFinite::rollback && checkpoint_steps(store_.folder()).empty()) save();
   // A run that was stopped before its validation does that first; one that has more steps than it now may ends here.

@@ -96,6 +96,20 @@ expect_exit 9 "$rstorch" predict "$work/alone" --out /dev/full --format csv
 expect_text "$work/err" "No space left on device"
 [ -c /dev/full ] || fail "--out replaced a device"
 
+expect_exit 2 "$rstorch" predict "$work/alone" --out "$work/no/folder/out.csv"
+expect_text "$work/err" "No such file or directory"
+
+# A fraction held out stays the one of the run, and nobody is left to believe otherwise.
+expect_exit 0 "$rstorch" train configs/iris_mlp.yaml --resume '~trainer.early_stopping' trainer.max_epochs=3 '~expect' "run.dir=$work/runs"
+expect_text "$work/err" "there is no run $work/runs/iris_mlp to continue"
+expect_exit 0 "$rstorch" eval "$work/runs/iris_mlp" --json
+cp "$work/out" "$work/measured"
+expect_exit 0 "$rstorch" eval "$work/runs/iris_mlp" --json seed=99
+cmp "$work/out" "$work/measured"
+expect_exit 0 "$rstorch" train configs/iris_mlp.yaml --resume '~trainer.early_stopping' trainer.max_epochs=4 '~expect' "run.dir=$work/runs" seed=99
+expect_text "$work/err" "the validation samples are drawn anew"
+expect_exit 0 "$rstorch" train configs/iris_mlp.yaml --resume '~trainer.early_stopping' trainer.max_epochs=1 '~expect' "run.dir=$work/runs" seed=99
+
 # A config from a pipe; a broken one is as broken in smoke size; a short run may be all warm-up.
 expect_exit 0 "$rstorch" train - --dry-run <configs/digits_mlp.yaml
 expect_exit 0 "$rstorch" train <(cat configs/digits_mlp.yaml) --dry-run
@@ -123,7 +137,7 @@ expect_text "$work/out" "Residual "
 expect_exit 2 "$rstorch" config
 expect_text "$work/err" "there are: show, schema, explain"
 expect_exit 2 "$rstorch" bench configs/digits_mlp.yaml --steps 0
-expect_text "$work/err" "wanted 1 or more"
+expect_text "$work/err" "wanted 1 to 999999999"
 
 # Nothing to train, sizes beyond any machine, an end beyond any run, a reader of the log that leaves.
 expect_exit 3 "$rstorch" train configs/iris_mlp.yaml "model.layers=[ReLU]" "run.dir=$work/none"

@@ -19,6 +19,12 @@ expect_text "$work/err" 'did you mean `show`?'
 expect_exit 2 "$rstorch" list optimisers
 expect_text "$work/err" 'did you mean `optimizers`?'
 
+for count in bad 0 -1 2,x 100000; do
+  expect_exit 2 env OMP_NUM_THREADS=$count "$rstorch" list
+  expect_text "$work/err" "OMP_NUM_THREADS is \`$count\`"
+done
+expect_exit 2 "$rstorch" bench "$config" --steps 99999999999999999999
+
 expect_exit 3 "$rstorch" train "$config" optimizer.lrr=1
 expect_text "$work/err" 'error[E0302]'
 expect_exit 3 "$rstorch" train "$work/none.yaml"
@@ -31,6 +37,14 @@ if ! "$rstorch" doctor | grep -q '^cuda .*NVIDIA'; then
   expect_text "$work/err" 'error[E0319]: device cuda:0 is not available'
 fi
 
+for name in "$(printf 'a%.0s' {1..250})" ../up -x; do
+  expect_exit 3 "$rstorch" train "$config" "run.dir=$work/runs" "run.name=$name"
+  expect_text "$work/err" 'error[E0304]'
+done
+
+mkfifo "$work/pipe"
+expect_exit 4 timeout 10 "$rstorch" train configs/iris_mlp.yaml data.path="$work/pipe" "run.dir=$work/no_data"
+expect_text "$work/err" "not a regular file"
 expect_exit 4 "$rstorch" train configs/digits_mlp.yaml data.path="$work/none" "run.dir=$work/no_data"
 expect_text "$work/err" "$work/none"
 [ ! -e "$work/no_data" ] || fail "missing data left a run folder"

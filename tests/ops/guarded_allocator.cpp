@@ -14,11 +14,14 @@ constexpr unsigned char kPattern = 0xff;
 
 }  // namespace
 
-GuardedAllocator::GuardedAllocator() {
-  current_stream(kCPU);  // a stream keeps the allocator that it found when it was made, so it must not find this one
-  previous_ = exchange_cpu_allocator(this);
+GuardedAllocator::GuardedAllocator() : scratch_(&current_stream(kCPU).allocator()) {
+  tensors_ = exchange_cpu_allocator(this);
+  current_stream(kCPU).set_allocator(this);
 }
-GuardedAllocator::~GuardedAllocator() { exchange_cpu_allocator(previous_); }
+GuardedAllocator::~GuardedAllocator() {
+  exchange_cpu_allocator(tensors_);
+  current_stream(kCPU).set_allocator(scratch_);
+}
 
 void* GuardedAllocator::allocate(size_t bytes) {
   if (bytes == 0) return nullptr;

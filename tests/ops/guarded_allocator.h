@@ -9,7 +9,7 @@
 
 namespace rstorch::testing {
 
-// The CPU's allocator while it lives. One thread at a time.
+// While it lives, the CPU's allocator for tensors and for the scratch memory of kernels. One thread at a time.
 class GuardedAllocator final : public Allocator {
  public:
   GuardedAllocator();
@@ -34,7 +34,8 @@ class GuardedAllocator final : public Allocator {
   };
   static bool guards_hold(const Block& block);
 
-  Allocator* previous_;
+  Allocator* tensors_;  // what was there before
+  Allocator* scratch_;
   std::set<Block> blocks_;
   bool damaged_ = false;
 };

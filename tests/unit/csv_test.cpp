@@ -58,6 +58,22 @@ bool contains(const std::string& text, const std::string& part) { return text.fi
 
 }  // namespace
 
+TEST_CASE("csv: what is a number, and what only looks like one") {
+  const CsvTable read = table("a,b\n1e-400,+-5\n-1e-400,+5\n");
+  CHECK(read.columns()[0].values == std::vector<double>{0, 0});
+  CHECK(read.columns()[1].categories == Texts{"+-5", "+5"});
+  CHECK(contains(data_error([] { table("a\n1\n1e400\n"); }), "got `1e400`, wanted a finite number"));
+}
+
+TEST_CASE("csv: the wrong delimiter, and files that are no tables") {
+  CHECK(contains(data_error([] { table("a;b;c\n1;2;3\n"); }), "write delimiter: \";\""));
+  CHECK(contains(data_error([] { table("a\tb\n1\t2\n"); }), "write delimiter: \"\\t\""));
+  CHECK(table("a\n1\n").rows() == 1);
+  const std::string garbage = data_error([] { table(std::string(5000, 'x') + "\x01\n1\n"); });
+  CHECK(contains(garbage, "has the control character 0x01"));
+  CHECK(garbage.size() < 300);
+}
+
 TEST_CASE("csv text: numbers, quotes, line ends, byte order mark, blank lines") {
   const std::string rows[] = {
       "a,b\n1,x\n2,y\n",
