@@ -1,5 +1,8 @@
 #include "kernels/cpu/map.h"
 
+#include <algorithm>
+#include <numeric>
+
 #include "kernels/cpu/convert.h"
 #include "kernels/cpu/walk.h"
 
@@ -128,6 +131,24 @@ class Walk {
 };
 
 }  // namespace
+
+void sort_dimensions(View& y, std::span<Operand> x) {
+  std::array<int, kMaxDims> order;
+  const auto end = order.begin() + y.dims();
+  std::iota(order.begin(), end, 0);
+  std::stable_sort(order.begin(), end, [&](int i, int k) { return y.strides[i] > y.strides[k]; });
+  const auto sort = [&](auto& view) {
+    const auto before = view;
+    for (int i = 0; i < y.dims(); ++i) {
+      view.shape[i] = before.shape[order[size_t(i)]];
+      view.strides[i] = before.strides[order[size_t(i)]];
+    }
+  };
+  for (Operand& operand : x) {
+    if (!operand.is_number) sort(operand.view);
+  }
+  sort(y);
+}
 
 void map_blocks(const View& y, DType y_type, std::span<const Operand> x, std::span<const DType> x_types, int64_t grain,
                 const BlockFunction& block) {

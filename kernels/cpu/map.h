@@ -19,6 +19,11 @@ namespace rstorch::kernels {
 // Calls block(y, x, n) for blocks that make up the views: y and x[k] point at n contiguous elements of y_type and
 // x_types[k].
 using BlockFunction = std::function<void(void* y, const void* const* x, int64_t n)>;
+
+// Puts the dimensions of all views in the order of y's memory, outermost first: what is dense in the same order, as
+// channels-last images are, is contiguous then.
+void sort_dimensions(View& y, std::span<Operand> x);
+
 void map_blocks(const View& y, DType y_type, std::span<const Operand> x, std::span<const DType> x_types, int64_t grain,
                 const BlockFunction& block);
 
@@ -51,7 +56,8 @@ void map(const View& y, const std::array<Operand, sizeof...(X)>& x, int64_t grai
 
 // y = f(x...), with X... and Y the types that f takes and returns. `grain`: see parallel_for.
 template <class Y, class... X, class F>
-void map(const View& y, const std::array<Operand, sizeof...(X)>& x, int64_t grain, F f) {
+void map(View y, std::array<Operand, sizeof...(X)> x, int64_t grain, F f) {
+  if (!y.contiguous()) sort_dimensions(y, x);
   detail::map<Y, X...>(y, x, grain, f, std::index_sequence_for<X...>{});
 }
 

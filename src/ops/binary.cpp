@@ -3,6 +3,7 @@
 #include "kernels/elementwise.h"
 #include "ops/broadcast.h"
 #include "ops/elementwise.h"
+#include "ops/layout.h"
 #include "ops/op.h"
 #include "ops/ops.h"
 
@@ -35,6 +36,14 @@ Shape result_shape(std::string_view name, const TensorOrNumber& a, const TensorO
   if (a.is_number()) return b.tensor().shape();
   if (b.is_number() || a.tensor().shape() == b.tensor().shape()) return a.tensor().shape();
   return broadcast_shapes(a.tensor().shape(), b.tensor().shape(), name);
+}
+
+// Of images beside channels-last ones the result is channels-last; what is broadcast has no say.
+Layout layout_of_result(const Shape& shape, const TensorOrNumber& a, const TensorOrNumber& b) {
+  for (const TensorOrNumber* x : {&a, &b}) {
+    if (!x->is_number() && x->tensor().shape() == shape && is_channels_last(x->tensor())) return Layout::channels_last;
+  }
+  return Layout::contiguous;
 }
 
 void check_arguments(const Op& op, const TensorOrNumber& a, const TensorOrNumber& b) {
@@ -90,7 +99,7 @@ struct Backpropagate {
     if constexpr (reads == kernels::Reads::none) {
       return slope() == 1 ? dy : mul(dy, slope());
     } else {
-      Tensor out = empty_like(dy);
+      Tensor out = empty_with_layout_of(dy);
       kernel(current_stream(dy.device()), f, operand(saved[0], a_number, dy.shape()),
              operand(saved[1], b_number, dy.shape()), dy.view(), out.mutable_view());
       return out;
@@ -109,7 +118,7 @@ Tensor binary(const TensorOrNumber& a, const TensorOrNumber& b, F f) {
   if (!b.is_number() && b.tensor().dtype() != dtype) return binary(a, to(b.tensor(), dtype), f);
   const Shape shape = result_shape(F::name, a, b);
   const Tensor& first = a.is_number() ? b.tensor() : a.tensor();
-  Tensor y = Tensor::empty(shape, {gives_bool<F> ? kBool : dtype, first.device()});
+  Tensor y = empty_image(shape, {gives_bool<F> ? kBool : dtype, first.device()}, layout_of_result(shape, a, b));
   kernels::Binary<F>::forward(op.stream(first), f, operand(a, shape), operand(b, shape), y.mutable_view());
   if constexpr (!HasSlopes<F>) {
     return y;

@@ -2,6 +2,7 @@
 
 #include "kernels/elementwise.h"
 #include "ops/elementwise.h"
+#include "ops/layout.h"
 #include "ops/op.h"
 #include "ops/ops.h"
 
@@ -13,14 +14,14 @@ Tensor unary(const Tensor& x, F f) {
   op.require_defined("x", x);
   if (std::is_same_v<typename F::Types, Floats> && !is_floating(x.dtype())) return unary(to(x, kFloat32), f);
   constexpr bool gives_bool = std::is_same_v<decltype(f.value(1.0f)), bool>;
-  Tensor y = gives_bool ? empty_like(x, kBool) : empty_like(x);
+  Tensor y = empty_image(x.shape(), {gives_bool ? kBool : x.dtype(), x.device()}, layout_of(x));
   kernels::Unary<F>::forward(op.stream(x), f, x.view(), y.mutable_view());
   if constexpr (!kernels::HasSlope<F>) {
     return y;
   } else {
     const Tensor kept = F::keep == kernels::Keep::input ? x : F::keep == kernels::Keep::output ? y : Tensor();
     return op.record(y, inputs(x), saves(kept), [f](const Saved& saved, const Tensor& dy) {
-      Tensor dx = empty_like(dy);
+      Tensor dx = empty_image(dy.shape(), dy.options(), layout_of(saved[0].defined() ? saved[0] : dy));
       const ConstView kept = saved[0].defined() ? saved[0].view() : dy.view();  // a constant slope reads nothing
       kernels::Unary<F>::backward(current_stream(dy.device()), f, kept, dy.view(), dx.mutable_view());
       return Grads{dx};

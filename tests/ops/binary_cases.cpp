@@ -17,6 +17,8 @@ const Shapes kShapes[] = {
     {"same", {4, 5}, {4, 5}, {0, 5}, {0, 5}},   {"row", {4, 5}, {5}, {0, 5}, {5}},
     {"column", {4, 5}, {4, 1}, {4, 0}, {4, 1}}, {"outer", {3, 1}, {1, 4}, {0, 1}, {1, 4}},
     {"zero_dim", {2, 3}, {}, {0, 3}, {}},       {"deep", {2, 1, 3, 1}, {4, 1, 5}, {2, 1, 0, 1}, {4, 1, 5}},
+    {"images", {2, 3, 2, 2}, {2, 3, 2, 2}, {0, 3, 2, 2}, {0, 3, 2, 2}},
+    {"channels", {2, 3, 2, 2}, {3, 1, 1}, {0, 3, 2, 2}, {3, 1, 1}},
 };
 
 OpCase binary_case(const std::string& op, Function run, Reference reference, const Shapes& shapes, double low,

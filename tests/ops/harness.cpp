@@ -83,6 +83,8 @@ bool may_change(const Input& input, const Tensor& x, Layout layout) {
       return x.dim() >= 1;
     case Layout::expanded:
       return x.dim() >= 1 && x.size(0) > 1;
+    case Layout::channels_last:
+      return x.dim() == 4 && x.size(1) > 1 && x.size(2) * x.size(3) > 1;
   }
   return false;
 }
@@ -97,6 +99,8 @@ Tensor in_layout(const Tensor& x, Layout layout) {
       return stack({x, x}, -1).select(-1, 1);  // every other element of a larger tensor
     case Layout::expanded:
       return x.slice(0, 0, 1).expand(x.shape());
+    case Layout::channels_last:
+      return x.permute({0, 2, 3, 1}).clone().permute({0, 3, 1, 2});
   }
   throw InternalError("in_layout: unknown layout");
 }

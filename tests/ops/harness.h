@@ -9,7 +9,7 @@ namespace rstorch::testing {
 std::vector<OpCase> all_cases();
 void select_cases(std::string text);
 
-enum class Layout { contiguous, transposed, sliced, expanded };
+enum class Layout { contiguous, transposed, sliced, expanded, channels_last };
 enum class Size { normal, empty, large };
 
 bool has_size(const OpCase& op_case, Size size);

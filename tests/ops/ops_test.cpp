@@ -22,7 +22,8 @@ using namespace rstorch::testing;
 
 namespace {
 
-constexpr Layout kLayouts[] = {Layout::contiguous, Layout::transposed, Layout::sliced, Layout::expanded};
+constexpr Layout kLayouts[] = {Layout::contiguous, Layout::transposed, Layout::sliced, Layout::expanded,
+                               Layout::channels_last};
 
 std::vector<Array> to_arrays(const std::vector<Tensor>& tensors) {
   std::vector<Array> out;
@@ -134,6 +135,25 @@ TEST_CASE("two runs, and any number of threads, give the same bits") {
       omp_set_num_threads(threads);
     }
   }
+}
+
+TEST_CASE("elementwise ops keep the layout of images, forward and backward") {
+  const auto is_channels_last = [](const Tensor& x) { return x.permute({0, 2, 3, 1}).is_contiguous(); };
+  const Tensor x = Tensor::randn({2, 4, 3, 5}).permute({0, 3, 1, 2}), row = Tensor::randn({5, 1, 1});
+  REQUIRE(is_channels_last(x));
+  for (const Tensor& y : {relu(x), to(gt(x, 0), kBool), x * 2, 2 - x, x * row, row + x, x + contiguous(x)}) {
+    CHECK(is_channels_last(y));
+  }
+  CHECK((contiguous(x) + row).is_contiguous());
+  const Tensor leaf = x.detach().set_requires_grad(true);
+  const Tensor middle = leaf * 1.5;
+  bool kept = false;
+  middle.register_hook([&](const Tensor& gradient) {
+    kept = is_channels_last(gradient);
+    return Tensor();
+  });
+  sum(sigmoid(middle) * Tensor::ones({2, 5, 4, 3})).backward();
+  CHECK(kept);
 }
 
 TEST_CASE("meta tensors give the shape and dtype of real ones") {

@@ -53,6 +53,9 @@ std::vector<OpCase> unary_cases() {
   const OpCase tanh_case = unary_case("tanh", tanh, std::tanh),
                sigmoid_case = unary_case("sigmoid", sigmoid, sigmoid_of);
   const OpCase relu_case = unary_case("relu", relu, [](double x) { return x < 0 ? 0 : x; });
+  OpCase relu_of_images = relu_case;
+  relu_of_images.what = "images";
+  relu_of_images.inputs = {floats({2, 3, 2, 2}).when_empty({0, 3, 2, 2})};
   OpCase not_case = {
       .op = "logical_not",
       .inputs = {floats({3, 7}).with({0, 1, 0, 2, -1, 0, 5, 0, 0, 1, 2, 3, 0, 0, 1, 0, -0.0, 1, 0, 0, 7})},
@@ -80,6 +83,7 @@ std::vector<OpCase> unary_cases() {
       special_values(sigmoid_case, edges),
       relu_case,
       special_values(relu_case, edges),
+      relu_of_images,
       unary_case(
           "leaky_relu", [](const Tensor& x) { return leaky_relu(x, 0.2); }, [](double x) { return x > 0 ? x : 0.2 * x; }),
       unary_case("gelu", gelu, [](double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); }),
