@@ -11,6 +11,7 @@
 #include "config/load.h"
 #include "fault_injection.h"  // for its fsync, which does not wait
 #include "fixture.h"
+#include "sanitized.h"
 #include "temporary_folder.h"
 #include "train/bench.h"
 #include "train/plan.h"
@@ -177,13 +178,13 @@ TEST_SUITE("resume") {
     const TemporaryFolder folder;
     const TrainResult whole = train_text(kEverything, {"run.dir=" + (folder.path() / "whole").string()});
     const std::vector<std::string> part = {"run.dir=" + (folder.path() / "part").string(), "checkpoint.resume=auto",
-                                           "trainer.max_time=1ms"};
+                                           format("trainer.max_time={}ms", kSlowdown)};
     TrainResult result;
     int processes = 0;
     do {
       result = train_text(kEverything, part);
       ++processes;
-      if (result.outcome == Trainer::Outcome::stopped) CHECK(result.stop_reason == "trainer.max_time (0.001s)");
+      if (result.outcome == Trainer::Outcome::stopped) CHECK(result.stop_reason == format("trainer.max_time ({}s)", kSlowdown / 1000));
     } while (result.outcome == Trainer::Outcome::stopped && processes < 100);
     CHECK(result.outcome == Trainer::Outcome::finished);
     CHECK(processes > 2);
