@@ -23,6 +23,7 @@ class Pass {
       stack.pop_back();
       nodes_.push_back(node);
       for (const Edge& edge : node->inputs) {
+        if (edge.leaf && ++autograd_meta(Tensor(edge.leaf)).pending == 1) leaves_.push_back(edge.leaf);
         if (!edge.node) continue;
         ++edge.node->pending;
         if (!edge.node->visited) {
@@ -38,18 +39,52 @@ class Pass {
       node->pending = 0;
       node->gradient = {};
     }
+    for (const std::shared_ptr<TensorImpl>& leaf : leaves_) {
+      leaf->autograd->arriving = {};
+      leaf->autograd->pending = 0;
+    }
   }
   Pass(const Pass&) = delete;
   Pass& operator=(const Pass&) = delete;
 
  private:
   std::vector<Node*> nodes_;
+  std::vector<std::shared_ptr<TensorImpl>> leaves_;
 };
 
-void check_gradient(const Node& node, size_t input, const Tensor& gradient, const Shape& wanted) {
-  if (gradient.shape() == wanted) return;
-  throw InternalError(format("{}: the gradient of input {} has shape {}, the input {}", node.name, input,
-                             gradient.shape().text(), wanted.text()));
+std::string text_of(const Shape& shape, DType dtype, Device device) {
+  return format("{} {} on {}", name_of(dtype), shape.text(), device.text());
+}
+
+// What the gradient of an edge has to be like: the tensor that it belongs to.
+struct Wanted {
+  Shape shape;
+  DType dtype;
+  Device device;
+
+  explicit Wanted(const Node& node) : shape(node.shape), dtype(node.dtype), device(node.device) {}
+  explicit Wanted(const TensorImpl& leaf) : shape(leaf.shape), dtype(leaf.dtype), device(leaf.storage->device()) {}
+  bool fits(const Tensor& x) const { return x.shape() == shape && x.dtype() == dtype && x.device() == device; }
+  std::string text() const { return text_of(shape, dtype, device); }
+};
+
+void check_gradient(const Node& node, size_t input, const Tensor& gradient, const Wanted& wanted) {
+  if (wanted.fits(gradient)) return;
+  throw InternalError(format("{}: the gradient of input {} is {}, the input {}", node.name, input,
+                             text_of(gradient.shape(), gradient.dtype(), gradient.device()), wanted.text()));
+}
+
+// Each hook may put another gradient in the place of this one.
+void run_hooks(const std::vector<std::function<Tensor(const Tensor&)>>& hooks, Tensor& gradient, const Wanted& wanted) {
+  for (const auto& hook : hooks) {
+    Tensor replaced = hook(gradient);
+    if (!replaced.defined()) continue;
+    if (!wanted.fits(replaced)) {
+      throw AutogradError(format("a gradient hook returned {}, the gradient is {}",
+                                 text_of(replaced.shape(), replaced.dtype(), replaced.device()), wanted.text()));
+    }
+    gradient = std::move(replaced);
+  }
 }
 
 // Adds in place where nobody else can see the buffer, so that a sum of n gradients takes n - 1 passes and one buffer.
@@ -62,12 +97,19 @@ void accumulate(Tensor& into, const Tensor& gradient) {
   into = own ? add_into(into, gradient) : add_new(into, gradient);
 }
 
-void accumulate_leaf(const std::shared_ptr<TensorImpl>& leaf, Tensor gradient) {
+// One of the gradients of a leaf. The first may have been written where the leaf's gradient shall be.
+void arrive(AutogradMeta& meta, const Tensor& gradient) {
+  if (meta.arriving.defined() && meta.arriving.is_same(meta.grad_buffer))
+    add_into(meta.arriving, gradient);
+  else
+    accumulate(meta.arriving, gradient);
+}
+
+// The gradient of a leaf in this pass, complete.
+void finish_leaf(const std::shared_ptr<TensorImpl>& leaf, Tensor gradient) {
   const Tensor self{leaf};
   AutogradMeta& meta = autograd_meta(self);
-  for (const auto& hook : meta.hooks) {
-    if (Tensor replaced = hook(gradient); replaced.defined()) gradient = replaced;
-  }
+  run_hooks(meta.hooks, gradient, Wanted(*leaf));
   if (meta.grad.defined()) {
     add_into(meta.grad, gradient);
   } else if (meta.grad_buffer.defined()) {
@@ -105,7 +147,7 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
   const NoGrad no_grad;
   const std::shared_ptr<Node> root = autograd_meta(*this).grad_fn;
   if (!root) {
-    accumulate_leaf(impl(), copy_new(seed));
+    finish_leaf(impl(), copy_new(seed));
     return;
   }
   const Pass pass(root.get());
@@ -118,9 +160,7 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
     Tensor dy = std::move(node.gradient);
     node.gradient = {};
     if (dy.defined()) {
-      for (const auto& hook : node.hooks) {
-        if (Tensor replaced = hook(dy); replaced.defined()) dy = replaced;
-      }
+      run_hooks(node.hooks, dy, Wanted(node));
       if (!node.backward) {
         throw AutogradError(format("{}: backward ran through this graph before and its saved tensors are gone", node.name),
                             "pass retain_graph = true to the first backward, or run the forward pass again");
@@ -133,17 +173,18 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
       for (size_t i = 0; i < grads.size(); ++i) {
         const Edge& edge = node.inputs[i];
         if (!edge.wanted() || !grads[i].defined()) continue;
-        check_gradient(node, i, grads[i], edge.node ? edge.node->shape : edge.leaf->shape);
-        Tensor grad = std::move(grads[i]);
-        if (edge.node) {
-          accumulate(edge.node->gradient, grad);
-        } else {
-          accumulate_leaf(edge.leaf, std::move(grad));
-        }
+        check_gradient(node, i, grads[i], edge.node ? Wanted(*edge.node) : Wanted(*edge.leaf));
+        const Tensor gradient = std::move(grads[i]);
+        if (edge.node)
+          accumulate(edge.node->gradient, gradient);
+        else
+          arrive(*edge.leaf->autograd, gradient);
       }
     }
     for (const Edge& edge : node.inputs) {
       if (edge.node && --edge.node->pending == 0) ready.push(edge.node.get());
+      if (edge.leaf && --edge.leaf->autograd->pending == 0 && edge.leaf->autograd->arriving.defined())
+        finish_leaf(edge.leaf, std::move(edge.leaf->autograd->arriving));
     }
     if (!retain_graph) {
       node.backward = nullptr;

@@ -16,6 +16,10 @@ struct AutogradMeta {
   Tensor grad_buffer;
   std::vector<std::function<Tensor(const Tensor&)>> hooks;
   std::vector<std::function<void(const Tensor&)>> post_accumulate_hooks;
+
+  // Used by the engine while a pass runs: the sum of what arrived at this leaf, and how many operations may still add.
+  Tensor arriving;
+  int pending = 0;
 };
 
 // The meta of a tensor, made if there is none.

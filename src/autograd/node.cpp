@@ -89,7 +89,7 @@ Tensor Saved::empty_grad(int input, const Shape& shape, DType dtype, Device devi
   if (leaf && std::count_if(node_.inputs.begin(), node_.inputs.end(), is_this_leaf) == 1) {
     const AutogradMeta& meta = autograd_meta(Tensor(leaf));
     const Tensor& buffer = meta.grad_buffer;
-    const bool free = buffer.defined() && !meta.grad.defined() && meta.hooks.empty();
+    const bool free = buffer.defined() && !meta.grad.defined() && !meta.arriving.defined() && meta.hooks.empty();
     if (free && buffer.shape() == shape && buffer.dtype() == dtype && buffer.device() == device && buffer.is_contiguous()) {
       return buffer;
     }
@@ -127,14 +127,11 @@ void check_in_place(std::string_view name, const Tensor& x, std::span<const Tens
     throw AutogradError(format("{}: a leaf tensor that requires grad cannot be changed in place", name),
                         "do it under NoGrad (optimizers do), or use the out-of-place form");
   }
-  if ((tracked || detail::wants_gradient(others)) && x.impl()->storage->has_recorded_views()) {
-    throw AutogradError(format("{}: in-place write to a tensor that autograd knows through views of it", name),
-                        "use the out-of-place form, or clone() first");
+  if ((tracked || detail::wants_gradient(others)) && x.impl()->storage->has_views()) {
+    throw AutogradError(format("{}: in-place write to memory that there are views of: its gradient would not reach them",
+                               name),
+                        "use the out-of-place form (cat or stack of the parts), or clone() first");
   }
-}
-
-void mark_recorded_view(const Tensor& x) {
-  if (grad_enabled() && edge_of(x).wanted()) x.impl()->storage->mark_recorded_views();
 }
 
 }  // namespace rstorch

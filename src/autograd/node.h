@@ -105,11 +105,8 @@ void record_in_place(std::string_view name, const Tensor& x, const std::array<co
   detail::record_in_place(name, x, inputs, saves, std::forward<F>(backward));
 }
 
-// Throws AutogradError where writing `x` in place would make a recorded gradient wrong: a leaf that requires grad, or a buffer
-// with recorded views. To be called before the write; `others` are the operands.
+// Throws AutogradError where writing `x` in place would make a recorded gradient wrong: a leaf that requires grad, or a
+// buffer with views, if x or one of the operands `others` has a gradient. To be called before the write.
 void check_in_place(std::string_view name, const Tensor& x, std::span<const Tensor* const> others = {});
-
-// Marks that `y` is a view of `x`'s buffer that autograd records.
-void mark_recorded_view(const Tensor& x);
 
 }  // namespace rstorch

@@ -48,7 +48,9 @@ class Stream {
 
   Device device() const { return device_; }
   Allocator& allocator() const { return *allocator_; }
-  void set_allocator(Allocator* allocator) { allocator_ = allocator; }  // for later work
+  // For later work: tensors made on this thread, and scratch memory of kernels. What was taken before goes back to where
+  // it came from.
+  void set_allocator(Allocator* allocator) { allocator_ = allocator; }
   // Blocks the host until all queued work is done.
   virtual void synchronize() {}
   // Copies bytes between host and device, or within the device, in stream order. `kind` is told by the pointers.

@@ -4,6 +4,9 @@
 #include <cstring>
 #include <new>
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "base/version.h"
 #include "cli/command.h"
 #include "cli/threads.h"
@@ -105,6 +108,13 @@ void name_parts_of_help(CLI::FormatterBase& formatter) {
   formatter.column_width(24);
 }
 
+// A program that is started without them must not have its files take the places of stdin, stdout and stderr.
+void open_standard_streams() {
+  int opened = 0;
+  while (opened >= 0 && opened <= STDERR_FILENO) opened = ::open("/dev/null", O_RDWR);
+  if (opened > STDERR_FILENO) ::close(opened);
+}
+
 // Whoever closed the other end of the pipe has what it wanted.
 void check_output(bool complete) {
   if (complete || errno == EPIPE) return;
@@ -166,6 +176,7 @@ int main(int argc, char** argv) {
   using rstorch::ExitCode;
   using rstorch::cli::show;
   try {
+    rstorch::cli::open_standard_streams();
     rstorch::cli::check_thread_count();
     rstorch::cli::limit_spinning(argv);
     return rstorch::cli::run(argc, argv);

@@ -27,7 +27,7 @@ bool is_thread_count(std::string_view text) {
 
 void check_thread_count() {
   const char* const given = std::getenv("OMP_NUM_THREADS");
-  if (!given) return;
+  if (!given || !*given) return;
   // One number, or one for each level of nested parallelism.
   for (std::string_view rest = given;;) {
     const size_t comma = rest.find(',');

@@ -358,6 +358,13 @@ Duration read_duration(const Value& value, Duration fallback, Context& context) 
     const bool fraction = found->amount != std::floor(found->amount);
     if (fraction && found->unit != Unit::epochs && found->unit != Unit::seconds) found.reset();
   }
+  constexpr double kMost = 1e15;  // beyond any run, and safe to multiply
+  if (found && std::abs(found->amount) > kMost) {
+    context.report.error(Code::out_of_range, format("{} is out of range", subject(value)))
+        .at(value)
+        .label("more than 1e15");
+    return fallback;
+  }
   if (!found || !std::isfinite(found->amount)) {
     context.report.error(Code::wrong_type, format("{} wants an amount with a unit{}", subject(value), but_got(value)))
         .at(value)

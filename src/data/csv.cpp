@@ -113,7 +113,8 @@ std::optional<size_t> Csv::find_target() const {
   }
   if (!found) {
     throw DataError(format("{}: there is no column {} for the target", config_.path, config_.target.text()),
-                    format("the columns are {}", table_.names()), 3);
+                    format("the columns are {}; to predict for rows without a target: data.target=null", table_.names()),
+                    3);
   }
   const CsvColumn& column = table_.columns()[*found];
   if (place_of(config_.ignore, column.name)) {
@@ -153,7 +154,9 @@ void Csv::handle_missing() {
     for (int64_t row = 0; row < table_.rows(); ++row) {
       if (!is_missing(column, row)) continue;
       throw table_.error(row, column, format("no value for column {}", table_.columns()[column].name),
-                         "write missing: drop to leave such rows out, or missing: mean for the training mean");
+                         config_.missing == Missing::mean
+                             ? "the mean stands for features only: write missing: drop to leave such rows out"
+                             : "write missing: drop to leave such rows out, or missing: mean for the training mean");
     }
   }
 }
@@ -164,6 +167,14 @@ std::vector<std::string> Csv::found_classes() const {
   std::vector<std::string> found = column.categories;
   if (column.numeric) {
     std::vector<double> values = column.values;
+    const auto fraction = std::ranges::find_if(values, [](double value) { return value != std::floor(value); });
+    if (fraction != values.end()) {
+      throw table_.error(fraction - values.begin(), *target_,
+                         format("the target {} is {}, wanted classes: text or whole numbers", column.name, *fraction),
+                         format("to predict a number write task: regression; if these are names of classes, "
+                                "categorical: [{}]",
+                                column.name));
+    }
     std::ranges::sort(values);
     values.erase(std::unique(values.begin(), values.end()), values.end());
     std::ranges::transform(values, std::back_inserter(found), number_text);
@@ -281,11 +292,18 @@ Value Csv::state() const {
     }
     columns.append(std::move(entry));
   }
-  return Value::map(
-      {{"columns", columns}, {"targets", list_of(target_texts_)}, {"class_names", list_of(spec_.class_names)}});
+  return Value::map({{"columns", columns},
+                     {"targets", list_of(target_texts_)},
+                     {"class_names", list_of(spec_.class_names)},
+                     {"standardize", config_.standardize},
+                     {"encoding", config::write(config_.encoding)}});
 }
 
 void Csv::load_state(const Value& state) {
+  // As the model was trained, whatever this config says or leaves out.
+  if (const Value* standardize = state.find("standardize")) config_.standardize = standardize->as_bool();
+  if (const Value* encoding = state.find("encoding"))
+    config_.encoding = encoding->as_string() == "codes" ? Encoding::codes : Encoding::one_hot;
   std::vector<Feature> features;
   for (const Value& entry : state.at("columns").items()) {
     const std::string& name = entry.at("name").as_string();

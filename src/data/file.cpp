@@ -18,9 +18,12 @@ Tensor map_file(const fs::path& path) {
   if (file && file->bytes() == 0) return Tensor::empty({0}, {.dtype = DType::u8});
   if (file) return Tensor::wrap(file->data(), {int64_t(file->bytes())}, DType::u8, file);
   const int reason = errno;
-  throw DataError(
-      format("cannot read {}: {}", path.string(), reason == ENODEV ? "not a regular file" : std::strerror(reason)),
-      reason == ENOENT ? "check data.path; it is relative to where rstorch is started" : "", 2);
+  std::error_code ignored;
+  const std::string why = fs::is_directory(path, ignored) ? "it is a folder, wanted a file"
+                          : reason == ENODEV              ? "not a regular file"
+                                                          : std::strerror(reason);
+  throw DataError(format("cannot read {}: {}", path.string(), why),
+                  reason == ENOENT ? "check data.path; it is relative to where rstorch is started" : "", 2);
 }
 
 constexpr size_t kSmallestGzip = 18;    // header, an empty block, trailer

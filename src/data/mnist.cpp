@@ -17,9 +17,11 @@ fs::path find_file(const fs::path& folder, const std::string& name) {
     std::error_code ignored;
     if (fs::exists(candidate, ignored)) return candidate;
   }
-  const bool there = fs::is_directory(folder);
-  throw DataError(format("{}: {}; looked for {} and {}.gz", folder.string(),
-                         there ? "a data file is missing" : "there is no such folder", name, name),
+  std::error_code ignored;
+  const std::string why = fs::is_directory(folder, ignored) ? "a data file is missing"
+                          : fs::exists(folder, ignored)     ? "this is a file, wanted a folder of IDX files"
+                                                            : "there is no such folder";
+  throw DataError(format("{}: {}; looked for {} and {}.gz", folder.string(), why, name, name),
                   "set data.path to the folder that has the files; scripts/fetch_dataset.sh mnist fetches MNIST into datasets/mnist");
 }
 

@@ -13,6 +13,9 @@
 
 namespace rstorch::nn {
 
+// Windows, strides and margins along the axes of an image: from `least` to what cannot overflow.
+inline auto pixels(int64_t least) { return config::each(config::in_range(least, 1 << 20)); }
+
 // Height and width: `3` is {3, 3}.
 struct Size2 {
   Pair hw = {0, 0};

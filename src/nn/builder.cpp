@@ -69,7 +69,13 @@ void initialise(Module& model, uint64_t seed) {
   uint32_t number = 0;
   model.apply([&](Module& module) {
     const auto place = [](const NamedTensor& named) {
-      if (named.tensor.defined()) named.tensor.set_data(Tensor::empty(named.tensor.shape(), {named.tensor.dtype()}));
+      if (!named.tensor.defined()) return;
+      try {
+        named.tensor.set_data(Tensor::empty(named.tensor.shape(), {named.tensor.dtype()}));
+      } catch (const OutOfMemoryError& error) {
+        throw OutOfMemoryError(format("the parameter {} {}: {}", named.name, named.tensor.shape().text(), error.what()),
+                               "`rstorch plan` shows the parameters of each layer; make this one smaller");
+      }
     };
     std::for_each(module.own_parameters().begin(), module.own_parameters().end(), place);
     std::for_each(module.own_buffers().begin(), module.own_buffers().end(), place);

@@ -23,11 +23,10 @@ class Conv2d final : public Module {
     static void describe(auto& field) {
       field("in_channels", &Config::in_channels, "Channels of the input; inferred.", positive);
       field("out_channels", &Config::out_channels, "Channels of the output.", required, positive);
-      field("kernel_size", &Config::kernel_size, "Height and width of the window.", required, each(positive));
-      field("stride", &Config::stride, "Steps between windows.", each(positive));
-      field("padding", &Config::padding, "Zeros on each side: a number, a pair, `same` or `valid`.",
-            each(non_negative));
-      field("dilation", &Config::dilation, "Steps between the elements of a window.", each(positive));
+      field("kernel_size", &Config::kernel_size, "Height and width of the window.", required, pixels(1));
+      field("stride", &Config::stride, "Steps between windows.", pixels(1));
+      field("padding", &Config::padding, "Zeros on each side: a number, a pair, `same` or `valid`.", pixels(0));
+      field("dilation", &Config::dilation, "Steps between the elements of a window.", pixels(1));
       field("groups", &Config::groups, "Parts that the channels are split into.", positive);
       field("bias", &Config::bias, "Add a bias per output channel.");
     }

@@ -19,7 +19,9 @@ std::optional<NamePattern> NamePattern::read(const config::Value& value, config:
   } catch (const std::regex_error& error) {
     report.error(Code::pattern, format("`{}` is not a regular expression", value.as_string()))
         .at(value)
-        .label(error.what())
+        .label(error.code() == std::regex_constants::error_badrepeat || value.as_string().starts_with('*')
+                   ? "`*` has nothing to repeat: `.*` stands for any text"
+                   : error.what())
         .help("names are matched as a whole: \".*bias\", \"fc[12]\\\\..*\"");
     return std::nullopt;
   }

@@ -17,10 +17,10 @@ class MaxPool2d final : public Module {
     Size2 dilation = 1;
     bool ceil_mode = false;
     static void describe(auto& field) {
-      field("kernel_size", &Config::kernel_size, "Height and width of the window.", required, each(positive));
-      field("stride", &Config::stride, "Steps between windows; kernel_size if not given.", each(positive));
-      field("padding", &Config::padding, "Rows and columns of -inf on each side.", each(non_negative));
-      field("dilation", &Config::dilation, "Steps between the elements of a window.", each(positive));
+      field("kernel_size", &Config::kernel_size, "Height and width of the window.", required, pixels(1));
+      field("stride", &Config::stride, "Steps between windows; kernel_size if not given.", pixels(1));
+      field("padding", &Config::padding, "Rows and columns of -inf on each side.", pixels(0));
+      field("dilation", &Config::dilation, "Steps between the elements of a window.", pixels(1));
       field("ceil_mode", &Config::ceil_mode, "Keep windows that hang over the border.");
     }
   };
@@ -48,9 +48,9 @@ class AvgPool2d final : public Module {
     bool ceil_mode = false;
     bool count_include_pad = true;
     static void describe(auto& field) {
-      field("kernel_size", &Config::kernel_size, "Height and width of the window.", required, each(positive));
-      field("stride", &Config::stride, "Steps between windows; kernel_size if not given.", each(positive));
-      field("padding", &Config::padding, "Rows and columns of zeros on each side.", each(non_negative));
+      field("kernel_size", &Config::kernel_size, "Height and width of the window.", required, pixels(1));
+      field("stride", &Config::stride, "Steps between windows; kernel_size if not given.", pixels(1));
+      field("padding", &Config::padding, "Rows and columns of zeros on each side.", pixels(0));
       field("ceil_mode", &Config::ceil_mode, "Keep windows that hang over the border.");
       field("count_include_pad", &Config::count_include_pad, "Divide by the whole window, padding included.");
     }

@@ -29,22 +29,24 @@ Tensor sum_to_shape(const Tensor& x, const Shape& shape) {
 
 namespace {
 
+// Addresses, first and one behind the last.
 struct Span {
-  int64_t first, last;  // bytes of the storage
+  const char *begin, *end;
 };
 Span span_of(const Tensor& x) {
-  int64_t low = x.offset(), high = x.offset();
+  int64_t low = 0, high = 0;
   for (int i = 0; i < x.dim(); ++i) (x.strides()[i] < 0 ? low : high) += (x.shape()[i] - 1) * x.strides()[i];
   const auto size = int64_t(size_of(x.dtype()));
-  return {low * size, (high + 1) * size - 1};
+  const auto* const first = static_cast<const char*>(x.raw_data());
+  return {first + low * size, first + (high + 1) * size};
 }
 
 }  // namespace
 
 bool share_memory(const Tensor& a, const Tensor& b) {
-  if (a.impl()->storage != b.impl()->storage || a.numel() == 0 || b.numel() == 0) return false;
+  if (a.device() != b.device() || a.numel() == 0 || b.numel() == 0 || !a.raw_data() || !b.raw_data()) return false;
   const Span x = span_of(a), y = span_of(b);
-  return x.first <= y.last && y.first <= x.last;
+  return x.begin < y.end && y.begin < x.end;
 }
 
 }  // namespace rstorch

@@ -13,7 +13,7 @@ namespace {
 // Records y as a view of x's memory.
 template <class F>
 Tensor record_view(const Op& op, const Tensor& x, const Tensor& y, F&& backward) {
-  mark_recorded_view(x);
+  x.impl()->storage->mark_views();  // also where x has no gradient: something that has may be written into y
   return op.record(y, inputs(x), saves(), std::forward<F>(backward));
 }
 

@@ -20,7 +20,7 @@ class AdamOf final : public Optimizer {
     bool amsgrad = false;
     bool maximize = false;
     static void describe(auto& field) {
-      field("lr", &Config::lr, "Step size.", positive);
+      field("lr", &Config::lr, "Step size.", non_negative);
       field("betas", &Config::betas, "Decay of the gradient and squared-gradient averages.",
             each(in_half_open(0.0, 1.0)));
       field("eps", &Config::eps, "Added to the denominator.", non_negative);

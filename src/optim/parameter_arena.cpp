@@ -17,11 +17,6 @@ int64_t aligned(int64_t elements, DType dtype) {
   return (elements + per_line - 1) / per_line * per_line;
 }
 
-// The part of a flat tensor that a parameter of this shape has at `offset`.
-Tensor slice_of(const Tensor& flat, const Shape& shape, int64_t offset) {
-  return flat.alias(shape, contiguous_strides(shape), offset);
-}
-
 // The dtypes of a group, in order of appearance.
 std::vector<DType> dtypes_of(const std::vector<nn::NamedTensor>& group) {
   std::vector<DType> out;
@@ -53,8 +48,8 @@ ParameterArena::Block make_block(const std::vector<nn::NamedTensor>& group, size
 }
 
 void adopt(const ParameterArena::Block& block, const ParameterArena::Slot& slot) {
-  const Tensor place = slice_of(block.parameters, slot.parameter.shape(), slot.offset);
-  const Tensor grad_place = slice_of(block.gradients, slot.parameter.shape(), slot.offset);
+  const Tensor place = block.parameters.part(slot.parameter.shape(), slot.offset);
+  const Tensor grad_place = block.gradients.part(slot.parameter.shape(), slot.offset);
   copy_into(place, slot.parameter);
   slot.parameter.set_data(place);
   AutogradMeta& meta = autograd_meta(slot.parameter);

@@ -15,11 +15,12 @@ using config::Duration;
 using config::Unit;
 
 int64_t steps_of(const Duration& duration, const RunLength& run, std::string_view key) {
+  constexpr double kForever = 1e18;
   switch (duration.unit) {
     case Unit::steps:
       return std::llround(duration.amount);
     case Unit::epochs:
-      return std::llround(duration.amount * double(run.steps_per_epoch));
+      return std::llround(std::min(duration.amount * double(run.steps_per_epoch), kForever));
     default:
       break;
   }

@@ -16,7 +16,7 @@ class SGD final : public Optimizer {
     bool nesterov = false;
     bool maximize = false;
     static void describe(auto& field) {
-      field("lr", &Config::lr, "Step size.", positive);
+      field("lr", &Config::lr, "Step size.", non_negative);
       field("momentum", &Config::momentum, "Part of the last step that is kept.", non_negative);
       field("dampening", &Config::dampening, "Part of the gradient that momentum leaves out.");
       field("weight_decay", &Config::weight_decay, "Decay, added to the gradient.", non_negative);

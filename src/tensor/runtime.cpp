@@ -99,32 +99,14 @@ class MetaStream final : public Stream {
   void copy_bytes(void*, const void*, size_t) override {}
 };
 
-// Never destroyed: tensors with static storage duration may be released after main.
-Allocator*& cpu_allocator() {
-  static Allocator* cpu = new CachingCpuAllocator;
-  return cpu;
-}
-
 }  // namespace
 
-Allocator* exchange_cpu_allocator(Allocator* allocator) { return std::exchange(cpu_allocator(), allocator); }
-
-Allocator& allocator_of(Device device) {
-  static Allocator* const meta = new MetaAllocator;
-  switch (device.type) {
-    case DeviceType::cpu:
-      return *cpu_allocator();
-    case DeviceType::meta:
-      return *meta;
-    case DeviceType::cuda:
-      return *require_cuda(device).allocator(device.index);
-  }
-  throw InternalError("allocator_of: unknown device type");
-}
-
 Stream& current_stream(Device device) {
-  thread_local CpuStream cpu(&allocator_of(kCPU));
-  thread_local MetaStream meta(&allocator_of(kMeta));
+  // Never destroyed: tensors with static storage duration may be released after main.
+  static Allocator* const cpu_memory = new CachingCpuAllocator;
+  static Allocator* const no_memory = new MetaAllocator;
+  thread_local CpuStream cpu(cpu_memory);
+  thread_local MetaStream meta(no_memory);
   thread_local std::map<int, std::unique_ptr<Stream>> cuda;
   if (device.is_cpu()) return cpu;
   if (device.is_meta()) return meta;

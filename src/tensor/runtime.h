@@ -7,15 +7,10 @@
 
 namespace rstorch {
 
-// The calling thread's stream for a device: made on first use, the same one until the thread ends. Throws DeviceError
-// where the device does not exist.
+// The calling thread's stream for a device: made on first use, the same one until the thread ends. All streams of a
+// device begin with one allocator, which outlives every tensor. Throws DeviceError where the device does not exist.
 Stream& current_stream(Device device);
 
-// The allocator that all streams of a device share. Outlives every tensor.
-Allocator& allocator_of(Device device);
-// Makes another allocator the CPU's and returns the one before; memory goes back to the allocator it came from. For tests
-// (guard bytes, memory that runs out); no other thread may allocate meanwhile.
-Allocator* exchange_cpu_allocator(Allocator* allocator);
 
 namespace cuda {
 

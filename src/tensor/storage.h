@@ -1,6 +1,7 @@
 // A buffer on one device, shared by all tensors that view it.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 
@@ -10,8 +11,11 @@ namespace rstorch {
 
 class Storage {
  public:
-  // Takes `bytes` from the device's allocator. The contents are undefined.
+  // Takes `bytes` from the calling thread's stream for that device. The contents are undefined.
   Storage(Device device, size_t bytes);
+  // A part of another storage, which stays alive with it, and has a version of its own: writing to the part leaves the
+  // other parts unchanged, writing to the whole changes all.
+  Storage(std::shared_ptr<Storage> whole, size_t offset, size_t bytes);
   // Wraps memory that `owner` keeps alive (a memory-mapped file, the caller's array). CPU only.
   Storage(void* data, size_t bytes, std::shared_ptr<void> owner);
   ~Storage();
@@ -23,11 +27,12 @@ class Storage {
   Device device() const { return device_; }
 
   // Counts in-place writes; autograd compares it with the number at the time of saving.
-  uint64_t version() const { return version_; }
+  uint64_t version() const { return version_ + (whole_ ? whole_->version() : 0); }
   void bump_version() { ++version_; }
-  // Set once autograd has recorded a view of this buffer: from then on recorded in-place writes are refused.
-  bool has_recorded_views() const { return has_recorded_views_; }
-  void mark_recorded_views() { has_recorded_views_ = true; }
+  // Set once there is a view of this buffer: from then on in-place writes that autograd would record are refused. Any
+  // thread may set it: those that make batches take views of the data.
+  bool has_views() const { return has_views_.load(std::memory_order_relaxed); }
+  void mark_views() { has_views_.store(true, std::memory_order_relaxed); }
 
  private:
   Device device_;
@@ -35,8 +40,9 @@ class Storage {
   void* data_;
   Allocator* allocator_ = nullptr;  // null for wrapped memory
   std::shared_ptr<void> owner_;
+  std::shared_ptr<Storage> whole_;
   uint64_t version_ = 0;
-  bool has_recorded_views_ = false;
+  std::atomic<bool> has_views_ = false;
 };
 
 }  // namespace rstorch

@@ -46,6 +46,17 @@ Tensor Tensor::alias(const Shape& shape, const Strides& strides, int64_t offset)
   return Tensor(std::move(impl));
 }
 
+Tensor Tensor::part(const Shape& shape, int64_t offset) const {
+  const size_t size = size_of(impl_->dtype);
+  auto impl = std::make_shared<TensorImpl>();
+  impl->storage =
+      std::make_shared<Storage>(impl_->storage, size_t(impl_->offset + offset) * size, size_t(shape.numel()) * size);
+  impl->shape = shape;
+  impl->strides = contiguous_strides(shape);
+  impl->dtype = impl_->dtype;
+  return Tensor(std::move(impl));
+}
+
 void Tensor::set_data(const Tensor& source) const {
   impl_->storage = source.impl_->storage;
   impl_->shape = source.impl_->shape;

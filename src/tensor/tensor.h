@@ -201,6 +201,9 @@ class Tensor {
   // The same buffer seen through another shape; not recorded by autograd.
   Tensor alias(const Shape& shape, const Strides& strides, int64_t offset) const;
   Tensor alias() const { return alias(shape(), strides(), offset()); }
+  // Contiguous elements from `offset` on, behind this tensor's first one, as a storage of its own: autograd tells writes
+  // to it from writes to the rest. Of a contiguous tensor.
+  Tensor part(const Shape& shape, int64_t offset) const;
   // Makes this handle and all its copies show `source`'s memory, keeping autograd state. For parameters that move.
   void set_data(const Tensor& source) const;
 

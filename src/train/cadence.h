@@ -12,7 +12,7 @@ namespace rstorch {
 // A number of steps or epochs in steps, at least one.
 inline int64_t in_steps(const config::Duration& duration, int64_t steps_per_epoch) {
   const double factor = duration.unit == config::Unit::epochs ? double(steps_per_epoch) : 1;
-  return std::max<int64_t>(1, std::llround(duration.amount * factor));
+  return std::max<int64_t>(1, std::llround(std::min(duration.amount * factor, 1e18)));
 }
 
 class Cadence {

@@ -96,6 +96,13 @@ Path resolve(const Path& path) {
     throw CheckpointError(format("there is no checkpoint {}", path.string()),
                           "checkpoints are in runs/NAME/checkpoints");
   }
+  std::error_code ignored;
+  if (!fs::is_directory(path, ignored)) {
+    const bool inside = files::is_there(path.parent_path() / "manifest.json");
+    throw CheckpointError(format("{} is a file, wanted the folder of a checkpoint or of a run", path.string()),
+                          inside ? format("name the folder that it is in: {}", path.parent_path().string())
+                                 : "name a folder such as runs/NAME/checkpoints/last");
+  }
   throw CheckpointError(format("{} is not a complete checkpoint: it has no manifest.json", path.string()),
                         "name a folder such as runs/NAME/checkpoints/last");
 }

@@ -63,11 +63,17 @@ void fail(std::string_view operation, const Path& path, size_t bytes) {
   const int reason = errno;
   std::string hint;
   if (reason == ENOSPC || reason == EDQUOT) {
-    std::error_code ignored;
-    const auto left = std::filesystem::space(path.has_parent_path() ? path.parent_path() : ".", ignored);
-    const std::string wanted = bytes > 0 ? format("{} bytes to write, ", bytes) : "";
-    throw CheckpointError(format("cannot {} {}: the disk is full: {} ({}{} bytes free)", operation, path.string(),
-                                 std::strerror(reason), wanted, ignored ? "unknown" : format("{}", left.available)),
+    std::error_code no_space;
+    const auto left = std::filesystem::space(path.has_parent_path() ? path.parent_path() : ".", no_space);
+    std::string room;
+    if (bytes > 0) room = format(" ({} bytes to write", bytes);
+    if (path == "stdout" || no_space) {  // who knows where that leads
+      room += room.empty() ? "" : ")";
+    } else {
+      room += format("{}{} bytes free)", room.empty() ? " (" : ", ", left.available);
+    }
+    throw CheckpointError(
+        format("cannot {} {}: the disk is full: {}{}", operation, path.string(), std::strerror(reason), room),
                           "free some space and start it again with --resume, or put the run elsewhere with run.dir",
                           kDiskFull);
   }

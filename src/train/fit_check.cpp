@@ -176,6 +176,8 @@ class FitCheck {
     for (const MetricRegistry::Recipe& recipe : experiment_.metrics) {
       try {
         recipe.make()->add(output, target);
+      } catch (const OutOfMemoryError&) {
+        throw;
       } catch (const Error& error) {
         report_.error(Code::data_mismatch, format("the metric {} does not fit the data", recipe.name()))
             .at(recipe.given())

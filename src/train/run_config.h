@@ -68,8 +68,9 @@ struct TrainerSection {
   OnNonFinite on_nonfinite = OnNonFinite::stop;
   static void describe(auto& field) {
     field("max_epochs", &TrainerSection::max_epochs, "Training ends after so many passes over the data.",
-          config::positive);
-    field("max_steps", &TrainerSection::max_steps, "Training ends after so many updates.", config::positive);
+          config::in_range(1, 1'000'000'000));
+    field("max_steps", &TrainerSection::max_steps, "Training ends after so many updates.",
+          config::in_range(1, 1'000'000'000'000'000));
     field("max_time", &TrainerSection::max_time, "The process saves and stops with exit code 75 after so long.",
           config::units(Unit::seconds), config::positive);
     field("precision", &TrainerSection::precision, "Arithmetic of forward and backward passes.");

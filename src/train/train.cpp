@@ -45,11 +45,17 @@ void differences(const Value* before, const Value* now, std::vector<std::string>
   }
 }
 
-void warn_of_changes(const Experiment& experiment, const data::OpenedData& data, const Checkpoint& from) {
+// Paths of what differs from the config that the checkpoint was written with.
+std::vector<std::string> changes_since(const Experiment& experiment, const Checkpoint& from) {
   config::Report ignored;
   std::vector<std::string> changed;
   const Value before = config::parse(from.config_text(), "config.yaml", ignored);
   differences(&before, &experiment.resolved, changed);
+  return changed;
+}
+
+void warn_of_changes(const Experiment& experiment, const data::OpenedData& data, const Checkpoint& from,
+                     std::vector<std::string> changed) {
   // How long a run lasts may change, but the rates of most schedules depend on it.
   const auto is_length = [](const std::string& path) {
     return path == "trainer.max_epochs" || path == "trainer.max_steps";
@@ -69,6 +75,18 @@ void warn_of_changes(const Experiment& experiment, const data::OpenedData& data,
   if (read_training_state(from).data != data.state) {
     logging::warning("the training data is not what it was when the checkpoint was written");
   }
+}
+
+// A checkpoint of another model or optimizer: what was changed says more than the keys that do not fit.
+[[noreturn]] void refuse_checkpoint(const CheckpointError& error, const Checkpoint& from,
+                                    const std::vector<std::string>& changed) {
+  std::string message = error.what();
+  if (!changed.empty()) message += format("\nthe config differs from the checkpoint's in: {}", join(changed, ", "));
+  throw CheckpointError(
+      format("{} does not fit this config: {}", from.folder().string(), message),
+      error.hint().empty() ? "bring back what the config was; or begin a new run, with the weights that fit: "
+                             "model.weights={load: CHECKPOINT, strict: false}"
+                           : error.hint());
 }
 
 void write_configs(const files::Path& run, const TrainRequest& request) {
@@ -140,8 +158,16 @@ TrainResult train(const TrainRequest& request) {
     }
   }
   logging::set_file((run / "train.log").string());
-  Trainer trainer(experiment, data, std::move(learner), start, end);
-  if (start.from) warn_of_changes(experiment, data, *start.from);
+  const auto changed = start.from ? changes_since(experiment, *start.from) : std::vector<std::string>();
+  std::optional<Trainer> made;
+  try {
+    made.emplace(experiment, data, std::move(learner), start, end);
+  } catch (const CheckpointError& error) {
+    if (start.from) refuse_checkpoint(error, *start.from, changed);
+    throw;
+  }
+  Trainer& trainer = *made;
+  if (start.from) warn_of_changes(experiment, data, *start.from, changed);
   write_configs(run, request);
   start.directory.keep();
 

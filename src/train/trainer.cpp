@@ -44,9 +44,10 @@ Trainer::Trainer(const Experiment& experiment, const data::OpenedData& data, Lea
       val_cadence_(settings_.val_every, epoch_steps_, 0),
       save_cadence_(experiment.config.checkpoint.every, epoch_steps_, 0) {
   if (data.val) val_loader_.emplace(*data.val, experiment.data.val_options());
-  state_.seed = experiment.config.seed;
   state_.validated = true;
   if (start.from) load(*start.from);
+  state_.seed = experiment.config.seed;
+  state_.epoch_steps = epoch_steps_;
   if (!start.continued) {  // a new run, from the checkpoint of another: what was measured there is not this one's
     state_.log = {};
     state_.best.reset();
@@ -60,6 +61,13 @@ Trainer::Trainer(const Experiment& experiment, const data::OpenedData& data, Lea
 
 void Trainer::load(const Checkpoint& checkpoint) {
   state_ = read_training_state(checkpoint);
+  if (state_.epoch_steps > 0 && state_.epoch_steps != epoch_steps_) {
+    throw CheckpointError(
+        format("{} is at step {} of epochs of {} steps; with this batch_size and data an epoch has {}, so that step is "
+               "another place in the data and in the schedule",
+               checkpoint.folder().string(), state_.step, state_.epoch_steps, epoch_steps_),
+        "bring back data.batch_size, drop_last and the data; or begin a new run with its weights: model.weights.load");
+  }
   learner_.load(checkpoint.model().tensors(), checkpoint.trainer().tensors(), state_.step);
   if (state_.loss.samples > 0) {
     learner_.training_loss().merge(Tensor::from({state_.loss.sum, state_.loss.samples}).to(learner_.device()));

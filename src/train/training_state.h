@@ -42,6 +42,7 @@ struct TrainingState {
 
   int64_t step = 0;
   int64_t epoch = 0;
+  int64_t epoch_steps = 0;
   int64_t seed = 0;
   double seconds = 0;
   bool finished = false;
@@ -62,6 +63,7 @@ struct TrainingState {
   static void describe(auto& field) {
     field("step", &TrainingState::step, "Updates so far; the number of the next batch.");
     field("epoch", &TrainingState::epoch, "Complete passes over the data.");
+    field("epoch_steps", &TrainingState::epoch_steps, "Steps of an epoch: what `step` means as a place in the data.");
     field("seed", &TrainingState::seed, "Of the run.");
     field("seconds", &TrainingState::seconds, "Of training, in all processes of the run together.");
     field("finished", &TrainingState::finished, "Whether the run came to its end.");

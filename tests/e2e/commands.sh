@@ -110,6 +110,31 @@ expect_exit 0 "$rstorch" train configs/iris_mlp.yaml --resume '~trainer.early_st
 expect_text "$work/err" "the validation samples are drawn anew"
 expect_exit 0 "$rstorch" train configs/iris_mlp.yaml --resume '~trainer.early_stopping' trainer.max_epochs=1 '~expect' "run.dir=$work/runs" seed=99
 
+# A place in the data, or a model, that is not the checkpoint's: refused, naming what was changed.
+short=("run.dir=$work/runs" '~expect' '~trainer.early_stopping' trainer.max_epochs=4)
+expect_exit 9 "$rstorch" train configs/iris_mlp.yaml --resume "${short[@]}" seed=99 trainer.max_epochs=5 data.batch_size=8
+expect_text "$work/err" "another place in the data"
+expect_text "$work/err" "data.batch_size"
+expect_exit 9 "$rstorch" train configs/iris_mlp.yaml --resume "${short[@]}" seed=99 trainer.max_epochs=5 optimizer=SGD
+expect_text "$work/err" "does not fit this config"
+expect_text "$work/err" "the config differs from the checkpoint's in: optimizer"
+expect_exit 0 "$rstorch" train configs/iris_mlp.yaml "run.dir=$work/runs" run.name=frozen '~expect' trainer.max_steps=2 '~trainer.max_epochs' optimizer.lr=0
+
+# Started without stdin, stdout and stderr: what would have been said goes nowhere, least of all into the run's files.
+expect_exit 0 bash -c "'$rstorch' train configs/iris_mlp.yaml 'run.dir=$work/runs' run.name=closed '~expect' <&- >&- 2>&-"
+grep -qv '^{' "$work/runs/closed/metrics.jsonl" && fail "metrics.jsonl has lines that are no JSON"
+grep -q 'checkpoints/last' "$work/runs/closed/train.log" && fail "train.log has what belongs to stdout"
+
+# Amounts beyond any run.
+for key in "lr_scheduler={type: step, step_size: 1e30 steps}" "lr_scheduler={type: cosine, warmup: 1e30 steps}" \
+           "trainer.val_every=1e30 steps" trainer.max_epochs=9223372036854775807; do
+  expect_exit 3 "$rstorch" train configs/iris_mlp.yaml "run.dir=$work/none" "$key"
+  expect_text "$work/err" "error[E0304]"
+done
+expect_exit 3 "$rstorch" plan configs/digits_cnn.yaml "model.layers[0].padding=9223372036854775807"
+expect_text "$work/err" "error[E0304]"
+[ ! -e "$work/none" ] || fail "a run that could not begin left a folder"
+
 # A config from a pipe; a broken one is as broken in smoke size; a short run may be all warm-up.
 expect_exit 0 "$rstorch" train - --dry-run <configs/digits_mlp.yaml
 expect_exit 0 "$rstorch" train <(cat configs/digits_mlp.yaml) --dry-run
@@ -144,6 +169,6 @@ expect_exit 3 "$rstorch" train configs/iris_mlp.yaml "model.layers=[ReLU]" "run.
 expect_text "$work/err" "the model has no parameters to train"
 expect_exit 3 "$rstorch" train configs/iris_mlp.yaml "model.layers[0].Linear.out_features=4611686018427387904" "run.dir=$work/none"
 [ ! -e "$work/none" ] || fail "a run that could not begin left a folder"
-expect_exit 75 "$rstorch" train tests/e2e/long_run.yaml '~trainer.max_steps' trainer.max_epochs=9223372036854775807 trainer.max_time=1s "run.dir=$work/runs"
+expect_exit 75 "$rstorch" train tests/e2e/long_run.yaml '~trainer.max_steps' trainer.max_epochs=1000000000 trainer.max_time=1s "run.dir=$work/runs"
 "$rstorch" train configs/iris_mlp.yaml '~expect' "run.dir=$work/runs" run.name=unread 2>&1 | head -n 1 >/dev/null || true
 expect_exit 0 "$rstorch" inspect "$work/runs/unread"

@@ -14,14 +14,10 @@ constexpr unsigned char kPattern = 0xff;
 
 }  // namespace
 
-GuardedAllocator::GuardedAllocator() : scratch_(&current_stream(kCPU).allocator()) {
-  tensors_ = exchange_cpu_allocator(this);
+GuardedAllocator::GuardedAllocator() : previous_(&current_stream(kCPU).allocator()) {
   current_stream(kCPU).set_allocator(this);
 }
-GuardedAllocator::~GuardedAllocator() {
-  exchange_cpu_allocator(tensors_);
-  current_stream(kCPU).set_allocator(scratch_);
-}
+GuardedAllocator::~GuardedAllocator() { current_stream(kCPU).set_allocator(previous_); }
 
 void* GuardedAllocator::allocate(size_t bytes) {
   if (bytes == 0) return nullptr;

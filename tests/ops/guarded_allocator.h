@@ -34,8 +34,7 @@ class GuardedAllocator final : public Allocator {
   };
   static bool guards_hold(const Block& block);
 
-  Allocator* tensors_;  // what was there before
-  Allocator* scratch_;
+  Allocator* previous_;
   std::set<Block> blocks_;
   bool damaged_ = false;
 };

@@ -148,6 +148,11 @@ TEST_CASE("in-place writes that would break gradients are refused") {
   const Tensor row = y.slice(0, 0, 1);
   CHECK_NE(error_of([&] { y.mul_(2); }), "");
   CHECK_NE(error_of([&] { Tensor(row).mul_(2); }), "");
+  // Through a view of memory that had no gradient: the base would not know of it.
+  const Tensor base = Tensor::zeros({2}), part = base.narrow(0, 0, 1);
+  CHECK_NE(error_of([&] { Tensor(part).copy_(leaf({2})); }), "");
+  Tensor(part).copy_(Tensor::ones({1}));
+  CHECK_EQ(values(base), Values{1, 0});
 }
 
 TEST_CASE("hooks see and replace gradients") {
@@ -170,6 +175,48 @@ TEST_CASE("hooks see and replace gradients") {
   CHECK(seen.is_same(x.grad()));
   CHECK_NE(error_of([] { Tensor::ones({1}).register_hook([](const Tensor&) { return Tensor(); }); }), "");
   CHECK_NE(error_of([&] { y.register_post_accumulate_grad_hook([](const Tensor&) {}); }), "");
+}
+
+TEST_CASE("the hooks of a leaf run once, with its complete gradient") {
+  Tensor x = leaf({1, 2});
+  int hooks = 0, posts = 0;
+  x.register_hook([&](const Tensor& g) {
+    ++hooks;
+    return clamp(g, {}, 1);
+  });
+  x.register_post_accumulate_grad_hook([&](const Tensor& leaf) {
+    ++posts;
+    CHECK_EQ(values(leaf.grad()), Values{1, 1});
+  });
+  (x * 3 + x * 5 + x * x).sum().backward();
+  CHECK_EQ(hooks, 1);
+  CHECK_EQ(posts, 1);
+  CHECK_EQ(values(x.grad()), Values{1, 1});
+
+  // Where the first of several gradients was written straight into the leaf's own place.
+  Tensor weight = Tensor::zeros({3, 2}).set_requires_grad(true);
+  const Tensor place = Tensor::full({3, 2}, -1.0);
+  autograd_meta(weight).grad_buffer = place;
+  const auto rows = Tensor::from<int64_t>({2, 0, 2});
+  (embedding(rows, weight) + embedding(rows, weight) * 10).sum().backward();
+  CHECK_EQ(values(place), Values{11, 11, 0, 0, 22, 22});
+  (embedding(rows, weight)).sum().backward();
+  CHECK_EQ(values(place), Values{12, 12, 0, 0, 24, 24});
+}
+
+TEST_CASE("what a hook returns must be like the gradient") {
+  const auto error_with = [](const std::function<Tensor(const Tensor&)>& hook) {
+    return error_of([&] {
+      Tensor x = leaf({1, 2, 3});
+      x.register_hook(hook);
+      (x * 2).sum().backward();
+    });
+  };
+  CHECK_EQ(error_with([](const Tensor& g) { return g.to(DType::f64); }),
+           "a gradient hook returned f64 [3] on cpu, the gradient is f32 [3] on cpu");
+  CHECK_NE(error_with([](const Tensor& g) { return g.sum(); }), "");
+  CHECK_NE(error_with([](const Tensor& g) { return g.to("meta"); }), "");
+  CHECK_EQ(error_with([](const Tensor& g) { return g * 2; }), "");
 }
 
 TEST_CASE("gradients are written where the arena wants them") {

@@ -74,6 +74,24 @@ TEST_CASE("csv: the wrong delimiter, and files that are no tables") {
   CHECK(garbage.size() < 300);
 }
 
+TEST_CASE("csv: validation data is prepared as the training data was, whatever its own config leaves out") {
+  Csv::Config config;
+  config.standardize = false;
+  config.encoding = Csv::Encoding::codes;
+  const Csv train = csv("a,k,y\n1,u,0\n5,v,1\n", config);
+  Csv val = csv("a,k,y\n3,v,1\n4,u,0\n");
+  val.load_state(train.state());
+  CHECK(x(val, 0) == Row{3, 1});
+  CHECK(x(val, 1) == Row{4, 0});
+}
+
+TEST_CASE("csv: numbers with fractions are no classes") {
+  const std::string error = error_of("a,y\n1,0.5\n2,1\n");
+  CHECK(contains(error, "data.csv:2:2: the target y is 0.5, wanted classes"));
+  CHECK(contains(error, "task: regression"));
+  CHECK(csv("a,y\n1,0.5\n2,1\n", {.categorical = {"y"}}).spec().classes == 2);
+}
+
 TEST_CASE("csv text: numbers, quotes, line ends, byte order mark, blank lines") {
   const std::string rows[] = {
       "a,b\n1,x\n2,y\n",

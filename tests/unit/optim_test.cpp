@@ -347,6 +347,22 @@ TEST_CASE("arena layout: aligned slots, gradients in place, gaps zero") {
   CHECK(block.parameters.grad().is_same(block.gradients));
 }
 
+TEST_CASE("arena: a write to one parameter is none to another, a write to the whole is one to each") {
+  nn::Linear first(2, 2), second(2, 2);
+  optim::ParameterArena arena({{{"a", first.weight}, {"b", first.bias}, {"c", second.weight}, {"d", second.bias}}});
+  const auto backward = [&](const Tensor& written) {
+    const Tensor y = second(first(Tensor::ones({1, 2}))).sum();
+    {
+      const NoGrad no_grad;
+      Tensor(written).mul_(0.5);
+    }
+    y.backward();
+  };
+  backward(second.bias);  // no gradient needs it
+  CHECK_THROWS_AS(backward(second.weight), AutogradError);
+  CHECK_THROWS_AS(backward(arena.blocks()[0].parameters), AutogradError);
+}
+
 TEST_CASE("arena: a parameter that got no gradient counts as zero, stale numbers are never used") {
   nn::Linear used(2, 2), unused(2, 2);
   optim::ParameterArena arena({{{"used", used.weight}, {"unused", unused.weight}}});
