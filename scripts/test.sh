@@ -8,14 +8,14 @@ scripts/setup.sh
 
 passed=0 failed=0
 
-# suite FOLDER MESON_OPTIONS -- TEST_OPTIONS: builds there, runs, and adds up what the logs count.
+# suite FOLDER MESON_OPTIONS -- TEST_OPTIONS: builds what these tests need, runs them, and adds up what the log counts.
 suite() {
   local folder=$1 options=() status=0
   shift
   while [ "$1" != -- ]; do options+=("$1"); shift; done
   shift
   [ -f "$folder/build.ninja" ] || meson setup "$folder" "${options[@]}"
-  meson test -C "$folder" --print-errorlogs "$@" || status=$?  # builds what these tests need first
+  meson test -C "$folder" --print-errorlogs "$@" || status=$?
   local log=$folder/meson-logs/testlog.txt ok bad
   ok=$(sed -nE 's/^\[doctest\] test cases: +[0-9]+ \| +([0-9]+) passed.*/\1/p; s/^([0-9]+) passed, [0-9]+ failed$/\1/p' "$log" | awk '{n += $1} END {print n + 0}')
   bad=$(sed -nE 's/^\[doctest\] test cases: .*passed \| +([0-9]+) failed.*/\1/p; s/^[0-9]+ passed, ([0-9]+) failed$/\1/p' "$log" | awk '{n += $1} END {print n + 0}')
@@ -26,5 +26,11 @@ suite() {
 }
 
 suite build-test --
+
+# The unit suite again under the sanitizers. Not optimised: that compiles fastest, and the tests are small.
+export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+suite build-sanitize -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=0 -Dwerror=false -Dgpu=disabled \
+  -- --suite unit --timeout-multiplier 5
+
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -15,6 +15,7 @@
 #include "autograd/gradcheck.h"
 #include "guarded_allocator.h"
 #include "harness.h"
+#include "tests/sanitized.h"
 #include "tensor/runtime.h"
 
 using namespace rstorch;
@@ -97,6 +98,10 @@ TEST_CASE("gradients equal finite differences, in every layout of inputs and cot
         // Its gradient is then transposed too.
         return layout == Layout::transposed && y.dim() >= 2 ? y.transpose(0, -1) : y;
       };
+      if (kSlowdown > 1) {  // one pass shows the sanitizers all that hundreds of them would
+        run(inputs).sum().backward();
+        continue;
+      }
       const GradcheckResult result =
           gradcheck(run, inputs, {.atol = op_case.gradient.absolute, .rtol = op_case.gradient.relative});
       CHECK_EQ(result.message, "");

@@ -5,7 +5,7 @@
 #include "autograd/gradcheck.h"
 #include "autograd/meta.h"
 #include "ops/ops.h"
-#include "sanitized.h"
+#include "tests/sanitized.h"
 
 using namespace rstorch;
 

@@ -11,7 +11,7 @@
 #include <doctest/doctest.h>
 
 #include "config/config.h"
-#include "sanitized.h"
+#include "tests/sanitized.h"
 
 namespace fs = std::filesystem;
 

@@ -9,7 +9,7 @@
 
 #include <doctest/doctest.h>
 
-#include "sanitized.h"
+#include "tests/sanitized.h"
 
 namespace fs = std::filesystem;
 using namespace rstorch;

@@ -11,7 +11,7 @@
 #include "config/load.h"
 #include "fault_injection.h"  // for its fsync, which does not wait
 #include "fixture.h"
-#include "sanitized.h"
+#include "tests/sanitized.h"
 #include "temporary_folder.h"
 #include "train/bench.h"
 #include "train/plan.h"
