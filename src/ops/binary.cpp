@@ -144,6 +144,7 @@ void binary_in_place(std::string_view name, const Tensor& x, const TensorOrNumbe
                      "use the out-of-place form");
   }
   check_in_place(name, x, inputs(x, b.tensor()));
+  refuse_overlap(name, x);
   if (!b.is_number()) {
     // An operand that shares memory with x in another order would be read after it was written.
     const Tensor& operand = b.tensor();

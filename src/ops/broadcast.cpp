@@ -49,4 +49,14 @@ bool share_memory(const Tensor& a, const Tensor& b) {
   return x.begin < y.end && y.begin < x.end;
 }
 
+void refuse_overlap(std::string_view name, const Tensor& x) {
+  if (x.numel() == 0) return;
+  for (int i = 0; i < x.dim(); ++i) {
+    if (x.strides()[i] != 0 || x.shape()[i] <= 1) continue;
+    throw ArgumentError(
+        format("{}: elements of the tensor, of shape {}, share one place in memory", name, x.shape().text()),
+        "clone() it first");
+  }
+}
+
 }  // namespace rstorch

@@ -48,6 +48,7 @@ Tensor& Tensor::mul_(Scalar other) {
 Tensor& Tensor::fill_(Scalar value) {
   const Op op("fill_");
   check_in_place("fill_", *this);
+  refuse_overlap("fill_", *this);
   kernels::fill(op.stream(*this), mutable_view(), value);
   impl_->storage->bump_version();
   record_in_place("fill_", *this, inputs(*this), saves(), [](const Saved&, const Tensor&) { return Grads(1); });
@@ -58,6 +59,7 @@ Tensor& Tensor::copy_(const Tensor& source) {
   const Op op("copy_");
   op.require_defined("source", source);
   check_in_place("copy_", *this, inputs(*this, source));
+  refuse_overlap("copy_", *this);
   const Shape shape = broadcast_shapes(this->shape(), source.shape(), "copy_");
   if (shape != this->shape()) {
     throw ShapeError(

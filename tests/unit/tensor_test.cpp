@@ -189,6 +189,30 @@ TEST_CASE("in-place writes") {
   CHECK_EQ(values(y), Values{2, 2, 2, 2, 2});
 }
 
+TEST_CASE("a tensor whose elements share memory is not written in place") {
+  const auto refusal = [](std::string_view op, std::string_view shape) {
+    return format("{}: elements of the tensor, of shape {}, share one place in memory | clone() it first", op, shape);
+  };
+  const Tensor x = Tensor::zeros({1});
+  CHECK_EQ(error_of([&] { x.expand({4}).add_(1); }), refusal("add_", "[4]"));
+  CHECK_EQ(error_of([&] { x.expand({2, 4}).add_(Tensor::ones({4}), 2); }), refusal("add_", "[2, 4]"));
+  CHECK_EQ(error_of([&] { x.expand({4}).sub_(Tensor::ones({4})); }), refusal("sub_", "[4]"));
+  CHECK_EQ(error_of([&] { x.expand({4}).mul_(2); }), refusal("mul_", "[4]"));
+  CHECK_EQ(error_of([&] { x.expand({4}).mul_(Tensor::ones({4})); }), refusal("mul_", "[4]"));
+  CHECK_EQ(error_of([&] { x.expand({4}).div_(Tensor::ones({4})); }), refusal("div_", "[4]"));
+  CHECK_EQ(error_of([&] { x.expand({4}).copy_(Tensor::ones({4})); }), refusal("copy_", "[4]"));
+  CHECK_EQ(error_of([&] { x.expand({4}).fill_(1); }), refusal("fill_", "[4]"));
+  CHECK_EQ(error_of([&] { x.expand({4}).zero_(); }), refusal("fill_", "[4]"));
+  CHECK_EQ(values(x), Values{0});
+  // One element, or none, is no overlap; nor is an operand that is repeated.
+  x.expand({1, 1}).add_(1);
+  x.expand({4, 0}).add_(1);
+  Tensor y = Tensor::ones({4});
+  y.add_(x.expand({4}));
+  CHECK_EQ(values(x), Values{1});
+  CHECK_EQ(values(y), Values{2, 2, 2, 2});
+}
+
 TEST_CASE("elements convert between all dtypes, in any layout") {
   const DType dtypes[] = {kFloat32, kFloat64, kBFloat16, kFloat16, kInt64, kInt32, kUInt8, kBool};
   const Tensor x = Tensor::from<int64_t>({0, 1, 2, 100, 0, 7}, {2, 3});
