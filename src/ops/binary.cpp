@@ -183,15 +183,33 @@ void refuse_bool(std::string_view name, const TensorOrNumber& x) {
   if (is_bool) throw DTypeError(format("{}: bool cannot be subtracted", name), "use logical_not, or ne");
 }
 
+Alpha kind_of_alpha(std::string_view name, const Tensor& a, const Tensor& b, Scalar alpha) {
+  check_arguments(Op(name), a, b);
+  const DType result = result_type(a, b);
+  if (is_floating(alpha.kind()) && !is_floating(result)) {
+    throw ArgumentError(format("{}: alpha is a floating number, the result is {}", name, name_of(result)),
+                        "give an integer, or convert with to(kFloat32)");
+  }
+  if (alpha.kind() == kBool && result != kBool) {
+    throw ArgumentError(format("{}: alpha is a bool, the result is {}", name, name_of(result)), "give a number");
+  }
+  if (alpha.as<double>() == 1) return Alpha::one;
+  return is_integral(result) ? Alpha::integer : Alpha::real;
+}
+
 Tensor add(const Tensor& a, const Tensor& b, Scalar alpha) {
-  if (alpha.as<double>() == 1) return binary<kernels::Add>(a, b);
+  const Alpha kind = kind_of_alpha("add", a, b, alpha);
+  if (kind == Alpha::one) return binary<kernels::Add>(a, b);
+  if (kind == Alpha::integer) return binary<kernels::Add>(a, mul(to(b, result_type(a, b)), alpha));
   return binary(a, b, kernels::AddScaled{alpha.as<double>()});
 }
 
 Tensor sub(const Tensor& a, const Tensor& b, Scalar alpha) {
   refuse_bool("sub", a);
   refuse_bool("sub", b);
-  if (alpha.as<double>() == 1) return binary<kernels::Sub>(a, b);
+  const Alpha kind = kind_of_alpha("sub", a, b, alpha);
+  if (kind == Alpha::one) return binary<kernels::Sub>(a, b);
+  if (kind == Alpha::integer) return binary<kernels::Sub>(a, mul(to(b, result_type(a, b)), alpha));
   return binary(a, b, kernels::AddScaled{-alpha.as<double>()});
 }
 

@@ -8,8 +8,11 @@
 namespace rstorch {
 
 Tensor& Tensor::add_(const Tensor& other, Scalar alpha) {
-  if (alpha.as<double>() == 1)
+  const Alpha kind = kind_of_alpha("add_", *this, other, alpha);
+  if (kind == Alpha::one)
     binary_in_place<kernels::Add>("add_", *this, other);
+  else if (kind == Alpha::integer)
+    binary_in_place<kernels::Add>("add_", *this, mul(other.to(result_type(*this, other)), alpha));
   else
     binary_in_place("add_", *this, other, kernels::AddScaled{alpha.as<double>()});
   return *this;
@@ -18,8 +21,11 @@ Tensor& Tensor::add_(const Tensor& other, Scalar alpha) {
 Tensor& Tensor::sub_(const Tensor& other, Scalar alpha) {
   refuse_bool("sub_", *this);
   refuse_bool("sub_", other);
-  if (alpha.as<double>() == 1)
+  const Alpha kind = kind_of_alpha("sub_", *this, other, alpha);
+  if (kind == Alpha::one)
     binary_in_place<kernels::Sub>("sub_", *this, other);
+  else if (kind == Alpha::integer)
+    binary_in_place<kernels::Sub>("sub_", *this, mul(other.to(result_type(*this, other)), alpha));
   else
     binary_in_place("sub_", *this, other, kernels::AddScaled{-alpha.as<double>()});
   return *this;

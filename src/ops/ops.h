@@ -38,7 +38,7 @@ inline Tensor logical_not(const Tensor& x) { return unary<kernels::LogicalNot>(x
 Tensor clamp(const Tensor& x, std::optional<Scalar> min, std::optional<Scalar> max);
 
 // --- Binary -----------------------------------------------------------------------------------------------------------
-Tensor add(const Tensor& a, const Tensor& b, Scalar alpha = 1);  // a + alpha b
+Tensor add(const Tensor& a, const Tensor& b, Scalar alpha = 1);  // a + alpha b; of integers alpha is an integer
 Tensor sub(const Tensor& a, const Tensor& b, Scalar alpha = 1);
 inline Tensor mul(const Tensor& a, const Tensor& b) { return binary<kernels::Mul>(a, b); }
 inline Tensor div(const Tensor& a, const Tensor& b) { return binary<kernels::Div>(a, b); }  // true division: integers give f32

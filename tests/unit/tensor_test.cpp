@@ -161,6 +161,49 @@ TEST_CASE("integers wrap around") {
   CHECK((x + x).to_vector<int64_t>()[0] == std::numeric_limits<int64_t>::min());
 }
 
+TEST_CASE("alpha: exact for integers, which wrap around, and of the kind of the result") {
+  const auto full = [](int64_t value, DType dtype) { return Tensor::full({1}, value, {dtype}); };
+  const auto value = [](const Tensor& x) { return x.item<int64_t>(); };
+  const int64_t odd = (int64_t(1) << 53) + 1;  // no double is this number
+  CHECK_EQ(value(add(full(1, kInt64), full(1, kInt64), odd)), odd + 1);
+  CHECK_EQ(value(sub(full(1, kInt64), full(1, kInt64), odd)), -(odd - 1));
+  CHECK_EQ(value(sub(full(0, kInt64), full(1, kInt64), std::numeric_limits<int64_t>::min())),
+           std::numeric_limits<int64_t>::min());
+  CHECK_EQ(value(sub(full(1, kUInt8), full(1, kUInt8), 2)), 255);
+  CHECK_EQ(value(add(full(200, kUInt8), full(100, kUInt8), 3)), (200 + 3 * 100) % 256);
+  CHECK_EQ(value(add(full(5, kUInt8), full(3, kUInt8), -2)), 255);
+  CHECK_EQ(value(add(full(0, kInt32), full(1 << 30, kInt32), 2)), std::numeric_limits<int32_t>::min());
+  CHECK_EQ(value(add(full(1, kInt32), full(1, kBool), 3)), 4);
+  CHECK_EQ(add(full(1, kInt32), full(1, kInt64), 3).dtype(), kInt64);
+  CHECK_EQ(value(full(1, kInt64).add_(full(1, kInt64), odd)), odd + 1);
+  CHECK_EQ(value(full(1, kInt64).sub_(full(1, kInt32), odd)), -(odd - 1));
+  CHECK_EQ(value(full(1, kUInt8).sub_(full(1, kUInt8), 2)), 255);
+  Tensor overlapping = Tensor::arange(4);
+  overlapping.slice(0, 1, 4).add_(overlapping.slice(0, 0, 3), 10);
+  CHECK_EQ(values(overlapping), Values{0, 1, 12, 23});
+  CHECK_EQ(value(add(full(0, kBool), full(1, kBool), true)), 1);
+  CHECK_EQ(value(add(full(0, kBool), full(1, kBool), false)), 0);
+  CHECK_EQ(value(add(full(0, kBool), full(1, kBool), 256)), 1);
+  CHECK_EQ(values(add(Tensor::ones({2}), full(1, kInt64), 0.5)), Values{1.5, 1.5});
+
+  for (const double alpha : {0.5, 1.0}) {
+    const auto refusal = [](std::string_view op, std::string_view dtype) {
+      return format("{}: alpha is a floating number, the result is {} | give an integer, or convert with to(kFloat32)",
+                    op, dtype);
+    };
+    CHECK_EQ(error_of([&] { add(full(1, kInt64), full(1, kInt32), alpha); }), refusal("add", "i64"));
+    CHECK_EQ(error_of([&] { sub(full(1, kUInt8), full(1, kUInt8), alpha); }), refusal("sub", "u8"));
+    CHECK_EQ(error_of([&] { add(full(1, kBool), full(1, kBool), alpha); }), refusal("add", "bool"));
+    CHECK_EQ(error_of([&] { full(1, kInt32).add_(full(1, kInt32), alpha); }), refusal("add_", "i32"));
+    CHECK_EQ(error_of([&] { full(1, kInt32).sub_(full(1, kInt32), alpha); }), refusal("sub_", "i32"));
+  }
+  CHECK_EQ(error_of([&] { add(full(1, kInt64), full(1, kInt64), true); }),
+           "add: alpha is a bool, the result is i64 | give a number");
+  CHECK_EQ(error_of([&] { Tensor::ones({1}).add_(Tensor::ones({1}), true); }),
+           "add_: alpha is a bool, the result is f32 | give a number");
+  CHECK_EQ(error_of([&] { add(Tensor(), Tensor::ones({1}), 2); }), "add: a is an undefined tensor");
+}
+
 TEST_CASE("in-place writes") {
   Tensor x = Tensor::ones({2, 3});
   x += Tensor::from({1.f, 2.f, 3.f});
