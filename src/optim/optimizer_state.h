@@ -12,12 +12,15 @@
 
 namespace rstorch::optim {
 
-// `parameters`: those that the optimizer was made of, and maybe others; without a name no state can be saved.
+// `parameters`: those that the optimizer was made of, and maybe others. Throws ArgumentError where the optimizer
+// updates one that is not among them: without a name no state can be saved.
 std::vector<nn::NamedTensor> named_state(Optimizer& optimizer, const std::vector<nn::NamedTensor>& parameters);
-// For an optimizer of arena.flat_groups().
+// For an optimizer of arena.flat_groups(), or of slices of these: of the parameters that lie in them. Throws
+// ArgumentError for a slice that holds none, InternalError where one lies in two.
 std::vector<nn::NamedTensor> named_state(Optimizer& optimizer, const ParameterArena& arena);
 
-// Throws CheckpointError naming every key that is missing, unexpected or misshapen; nothing was written then.
+// Throws CheckpointError naming every key that is missing, unexpected or misshapen, or two step counts for what has one
+// here, as parameters of a block have; nothing was written then.
 void load_named_state(Optimizer& optimizer, const std::vector<nn::NamedTensor>& parameters,
                       const std::vector<nn::NamedTensor>& state);
 void load_named_state(Optimizer& optimizer, const ParameterArena& arena, const std::vector<nn::NamedTensor>& state);

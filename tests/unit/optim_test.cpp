@@ -398,6 +398,72 @@ TEST_CASE("optimizer state of other parameters is refused, every key named") {
   }
 }
 
+TEST_CASE("optimizers of slices of a block have the state of the parameters that lie in them") {
+  const nn::StateDict start = copy_of(make_mlp().state_dict());
+  Run whole = make_run(kOptimizers[1], start, true), sharded = make_run(kOptimizers[1], start, true);
+  train(whole, 0, 3);
+  train(sharded, 0, 3);
+  const auto state = state_of(whole);
+
+  const optim::ParameterArena::Block& block = sharded.arena->blocks()[0];
+  REQUIRE(block.slots.size() == 4);
+  const auto slice = [&](int64_t begin, int64_t end) {
+    return leaf(block.parameters.detach().narrow(0, begin, end - begin));
+  };
+  const auto names_of = [](const std::vector<nn::NamedTensor>& of) {
+    std::string out;
+    for (const nn::NamedTensor& named : of) {
+      if (named.name.ends_with("/step")) out += named.name + " ";
+    }
+    return out;
+  };
+  const int64_t cut = block.slots[2].offset, end = block.parameters.numel();
+  optim::Adam low({slice(0, cut)}, {.amsgrad = true}), high({slice(cut, end)}, {.amsgrad = true});
+  CHECK(names_of(optim::named_state(low, *sharded.arena)) == "0.weight/step 0.bias/step ");
+  CHECK(names_of(optim::named_state(high, *sharded.arena)) == "2.weight/step 2.bias/step ");
+
+  // Together they hold what the optimizer of the whole block has, and give it back.
+  const auto is_of_high = [](const nn::NamedTensor& named) { return named.name.starts_with("2."); };
+  std::vector<nn::NamedTensor> low_state, high_state;
+  for (const nn::NamedTensor& named : state) (is_of_high(named) ? high_state : low_state).push_back(named);
+  optim::load_named_state(low, *sharded.arena, low_state);
+  optim::load_named_state(high, *sharded.arena, high_state);
+  CHECK(high.groups()[0].slots[0].steps == 3);
+  auto together = optim::named_state(low, *sharded.arena);
+  for (const nn::NamedTensor& named : optim::named_state(high, *sharded.arena)) together.push_back(named);
+  check_equal(together, state);
+
+  // A parameter that lies in two of them is not put together yet; what has no name could not be saved.
+  optim::SGD inside({slice(cut, cut + 1)}, {.lr = 0.1}), gap({slice(cut - 1, cut)}, {.lr = 0.1});
+  CHECK_THROWS_AS(optim::named_state(inside, *sharded.arena), InternalError);
+  CHECK_THROWS_AS(optim::named_state(gap, *sharded.arena), ArgumentError);
+  optim::SGD stranger({leaf(Tensor::ones({3}))}, {.lr = 0.1});
+  CHECK_THROWS_AS(optim::named_state(stranger, *sharded.arena), ArgumentError);
+  CHECK_THROWS_AS(optim::named_state(stranger, sharded.model.named_parameters()), ArgumentError);
+}
+
+TEST_CASE("parameters of one block with different step counts are refused, and nothing is written") {
+  const nn::StateDict start = copy_of(make_mlp().state_dict());
+  Run plain = make_run(kOptimizers[1], start, false), flat = make_run(kOptimizers[1], start, true);
+  train(plain, 0, 2);
+  const Tensor first = plain.model.named_parameters()[0].tensor;
+  plain.optimizer->zero_grad();
+  Tensor(first).set_grad(Tensor::ones(first.shape()));
+  plain.optimizer->step();
+  const auto before = copy_of(state_of(flat));
+  try {
+    load_state(flat, state_of(plain));
+    FAIL("loaded two step counts into one");
+  } catch (const CheckpointError& error) {
+    CHECK(std::string(error.what()) ==
+          "optimizer state: 0.weight/step is 3 and 0.bias/step is 2, but one step count is kept for both");
+  }
+  check_equal(state_of(flat), before);
+  Run again = make_run(kOptimizers[1], start, false);
+  load_state(again, state_of(plain));
+  check_equal(state_of(again), state_of(plain));
+}
+
 // --- Schedules
 // ------------------------------------------------------------------------------------------------------------
 
