@@ -82,13 +82,16 @@ bool Learner::step(const data::Batch& batch, Guard guard) {
   }
   optimizer_->set_lr(schedule_->lr(step_));
   arena_->zero_grad();
-  const Tensor loss = part_ && *part_ < batch.size ? backward_in_parts(batch) : backward(batch);
+  const BatchLoss loss = part_ && *part_ < batch.size ? backward_in_parts(batch) : backward(batch);
   if (max_norm_) optim::clip_norm(arena_->gradients(), *max_norm_);
   const auto finite = [](const std::vector<Tensor>& tensors) { return optim::all_finite(tensors).item<bool>(); };
-  const bool update = guard == Guard::off || (finite({loss}) && finite(arena_->gradients()) && finite(statistics_));
+  const bool update = guard == Guard::off || (finite({loss.value}) && finite(arena_->gradients()) && finite(statistics_));
   if (update) {
     optimizer_->step();
-    training_loss_.add_mean(loss, batch.size);
+    if (loss_->reduction() == Reduction::sum)
+      training_loss_.add_sum(loss.value, loss.count);
+    else
+      training_loss_.add_mean(loss.value, loss.count);
   } else {
     for (size_t i = 0; i < buffers_.size(); ++i) buffers_[i].copy_(buffers_before[i]);
   }
@@ -96,17 +99,18 @@ bool Learner::step(const data::Batch& batch, Guard guard) {
   return update;
 }
 
-Tensor Learner::backward(const data::Batch& batch) {
+Learner::BatchLoss Learner::backward(const data::Batch& batch) {
   const nn::RandomScope random({.seed = seed_, .step = uint64_t(step_), .first_sample = uint64_t(batch.first)});
   const Tensor output = model()(batch.x.to(device_));
-  const Tensor loss = loss_->forward(output, loss_->target_for(output, batch.y.to(device_)));
+  const Tensor y = loss_->target_for(output, batch.y.to(device_));
+  const Tensor loss = loss_->forward(output, y);
   loss.backward();
   arena_->collect_gradients();
-  return loss.detach();
+  return {loss.detach(), loss_->count(output, y)};
 }
 
 // Sums of parts add up; the mean is their sum over the count of the whole batch. So the parts do not change the update.
-Tensor Learner::backward_in_parts(const data::Batch& batch) {
+Learner::BatchLoss Learner::backward_in_parts(const data::Batch& batch) {
   Tensor sum, count;
   for (int64_t first = 0; first < batch.size; first += *part_) {
     const int64_t size = std::min(*part_, batch.size - first);
@@ -121,9 +125,9 @@ Tensor Learner::backward_in_parts(const data::Batch& batch) {
     count = count.defined() ? count + part_count : part_count;
   }
   arena_->collect_gradients();
-  if (loss_->reduction() == Reduction::sum) return sum;
+  if (loss_->reduction() == Reduction::sum) return {sum, count};
   for (Tensor& gradient : arena_->gradients()) gradient.div_(count);
-  return sum / count;
+  return {sum / count, count};
 }
 
 bool Learner::model_finite() const {

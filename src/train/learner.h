@@ -40,6 +40,8 @@ class Learner {
   nn::Module& model() { return *model_.module; }
   const nn::BuiltModel& built() const { return model_; }
   const nn::Loss& loss() const { return *loss_; }
+  // What the Evaluator would report of the batches since the last reset(), each at the weights it was trained with: the
+  // mean over all they count, whatever the loss's reduction.
   Mean& training_loss() { return training_loss_; }
   Device device() const { return device_; }
   // Reads all parameters and running statistics; waits for the device.
@@ -51,8 +53,13 @@ class Learner {
   void load(const std::vector<NamedTensor>& model, const std::vector<NamedTensor>& optimizer, int64_t step);
 
  private:
-  Tensor backward(const data::Batch& batch);
-  Tensor backward_in_parts(const data::Batch& batch);
+  // Of a batch, on the device: the loss by its reduction, and what its mean divides by.
+  struct BatchLoss {
+    Tensor value;
+    Tensor count;
+  };
+  BatchLoss backward(const data::Batch& batch);
+  BatchLoss backward_in_parts(const data::Batch& batch);
 
   uint64_t seed_;
   Device device_;

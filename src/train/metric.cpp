@@ -47,11 +47,16 @@ void Mean::add_sum(const Tensor& sum, int64_t count) {
   totals.select(0, 1).add_(count);
 }
 
-void Mean::add_mean(const Tensor& mean, int64_t count) {
+void Mean::add_sum(const Tensor& sum, const Tensor& count) {
   const NoGrad no_grad;
-  const Tensor& totals = totals_on(mean.device());
-  totals.select(0, 0).add_(mean.detach().reshape({}), count);
-  totals.select(0, 1).add_(count);
+  const Tensor& totals = totals_on(sum.device());
+  totals.select(0, 0).add_(sum.detach().reshape({}));
+  totals.select(0, 1).add_(count.detach().reshape({}));
+}
+
+void Mean::add_mean(const Tensor& mean, const Tensor& count) {
+  const NoGrad no_grad;
+  add_sum(mean.detach().to(kFloat64) * count.detach(), count);
 }
 
 void Mean::merge(const Tensor& totals) {

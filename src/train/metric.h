@@ -15,10 +15,11 @@ namespace rstorch {
 // The running mean of something.
 class Mean {
  public:
-  // `sum` (one element, any floating dtype) over `count` samples.
+  // `sum` (one element, any dtype) over so many samples; a count of one element is as well on the device of the sum.
   void add_sum(const Tensor& sum, int64_t count);
-  // A batch's mean over `count` samples, as a loss gives it.
-  void add_mean(const Tensor& mean, int64_t count);
+  void add_sum(const Tensor& sum, const Tensor& count);
+  // A batch's mean, as a loss gives it, and what it was divided by.
+  void add_mean(const Tensor& mean, const Tensor& count);
 
   // f64 [2]: sum, count. Stays at its address, so that a captured step may add to it. Undefined before the first add.
   const Tensor& totals() const { return totals_; }

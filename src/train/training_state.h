@@ -24,11 +24,11 @@ struct BestValue {
 
 struct TrainingState {
   struct LossTotals {
-    double sum = 0;  // of the losses of all samples since the last line of the log
+    double sum = 0;  // of the losses since the last line of the log
     double samples = 0;
     static void describe(auto& field) {
-      field("sum", &LossTotals::sum, "Sum of the samples' losses.");
-      field("samples", &LossTotals::samples, "Number of samples.");
+      field("sum", &LossTotals::sum, "Sum of the losses.");
+      field("samples", &LossTotals::samples, "What their mean divides by: samples, elements, or weights.");
     }
   };
   struct LogSizes {

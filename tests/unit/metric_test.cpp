@@ -24,11 +24,14 @@ double accuracy(const Tensor& output, const Tensor& target, int64_t top_k = 1) {
 TEST_CASE("mean: batches of any size weigh by their samples") {
   Mean mean;
   CHECK(std::isnan(mean.value()));
-  mean.add_mean(Tensor::scalar(2.0f), 3);
-  mean.add_mean(Tensor::scalar(10.0f), 1);
+  mean.add_mean(Tensor::scalar(2.0f), Tensor::scalar(3.0f));
+  mean.add_mean(Tensor::scalar(10.0f), Tensor::scalar(1.0f));
   CHECK(mean.value() == 4);
   mean.add_sum(Tensor::scalar(int64_t(8), {.dtype = DType::i64}), 4);
   CHECK(mean.value() == 3);
+  mean.add_sum(Tensor::scalar(16.0f), Tensor::scalar(int64_t(2), {.dtype = DType::i64}));
+  CHECK(mean.value() == 4);
+  mean.add_sum(Tensor::scalar(-16.0f), -2);
 
   Mean other;
   other.add_sum(Tensor::scalar(1.0), 4);
@@ -37,14 +40,14 @@ TEST_CASE("mean: batches of any size weigh by their samples") {
   const void* const address = mean.totals().raw_data();
   mean.reset();
   CHECK(std::isnan(mean.value()));
-  mean.add_mean(Tensor::scalar(5.0f), 2);
+  mean.add_mean(Tensor::scalar(5.0f), Tensor::scalar(2.0f));
   CHECK(mean.value() == 5);
   CHECK(mean.totals().raw_data() == address);
 }
 
 TEST_CASE("mean: many small f32 losses lose nothing") {
   Mean mean;
-  for (int i = 0; i < 10000; ++i) mean.add_mean(Tensor::scalar(0.1f), 1);
+  for (int i = 0; i < 10000; ++i) mean.add_mean(Tensor::scalar(0.1f), Tensor::scalar(1.0f));
   CHECK(mean.value() == doctest::Approx(double(0.1f)).epsilon(1e-12));
 }
 

@@ -485,6 +485,43 @@ trainer: {max_steps: 30}
     CHECK(loss_at_end(one) == doctest::Approx(sum / samples).epsilon(1e-6));
   }
 
+  TEST_CASE("train.loss is what validation would report: by samples, weights, elements, whatever the reduction") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    const std::string text = R"(
+rstorch: 1
+run: {name: run}
+data:
+  batch_size: 8
+  train: {type: random, shape: [6], classes: 3, size: 20}
+  val: {type: random, shape: [6], classes: 3, size: 20}
+model: {input: {shape: [6]}, layers: [{Linear: {out_features: 3}}]}
+loss: CrossEntropyLoss
+optimizer: {type: SGD, lr: 1e-30}
+trainer: {max_epochs: 1, log_every: 1 epoch, val_every: 1 epoch}
+)";
+    const std::string dir = "run.dir=" + folder.path().string();
+    const std::vector<std::string> numbers = {"data.train.classes=null", "data.train.target_shape=[3]",
+                                              "data.val.classes=null", "data.val.target_shape=[3]"};
+    const auto check = [&](const std::string& loss, std::vector<std::string> overrides) {
+      for (const char* part : {"8", "3"}) {  // whole batches, and parts of them
+        CAPTURE(loss);
+        CAPTURE(part);
+        std::vector<std::string> all = {dir, "loss=" + loss, format("trainer.micro_batch_size={}", part)};
+        all.insert(all.end(), overrides.begin(), overrides.end());
+        // At this rate the weights are the same in each step and in validation, and the data is the same too.
+        const TrainResult result = train_text(text, all);
+        CHECK(loss_at_end(result) == doctest::Approx(*find_metric(result.metrics, "val.loss")).epsilon(1e-6));
+      }
+    };
+    check("{CrossEntropyLoss: {reduction: sum}}", {});
+    check("{CrossEntropyLoss: {weight: [0.1, 1, 5]}}", {});
+    check("{CrossEntropyLoss: {weight: [0.1, 1, 5], reduction: sum, label_smoothing: 0.1}}", {});
+    check("{CrossEntropyLoss: {ignore_index: 1}}", {});
+    check("{MSELoss: {reduction: sum}}", numbers);
+    check("MSELoss", numbers);
+  }
+
   TEST_CASE("early stopping ends a run whose metric no longer gets better") {
     const QuietLog quiet;
     const TemporaryFolder folder;
