@@ -14,7 +14,7 @@ Tensor CrossEntropyLoss::reduce(const Tensor& input, const Tensor& target, Reduc
 
 Tensor CrossEntropyLoss::count(const Tensor& input, const Tensor& target) const {
   const NoGrad no_grad;
-  const Tensor counts = ne(target, config_.ignore_index);
+  const Tensor counts = counted(target);
   if (!weight_.defined()) return rstorch::sum(counts).to(input.dtype());
   const Tensor classes = masked_fill(target, logical_not(counts), 0).flatten();
   return rstorch::sum(index_select(cast(weight_, input.dtype()), 0, classes) * counts.flatten().to(input.dtype()));

@@ -23,6 +23,7 @@ class CrossEntropyLoss final : public Loss {
   CrossEntropyLoss() : CrossEntropyLoss(Config{}) {}
   explicit CrossEntropyLoss(const Config& config);
   Target wanted_target() const override { return Target::classes; }
+  Tensor counted(const Tensor& target) const override { return ne(target, config_.ignore_index); }
   Tensor count(const Tensor& input, const Tensor& target) const override;
   void to(Device device) override {
     if (weight_.defined()) weight_ = weight_.to(device);

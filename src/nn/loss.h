@@ -27,6 +27,9 @@ class Loss {
   // What the mean divides by: samples, elements, or the weights of the targets that are not ignored. 0-d, of input's
   // dtype and device; not recorded.
   virtual Tensor count(const Tensor& input, const Tensor& target) const = 0;
+  // bool, of the target's shape: false where the target is ignored, as if the sample were not there. Undefined where
+  // all count.
+  virtual Tensor counted(const Tensor& /*target*/) const { return {}; }
   // What it compares the output with.
   enum class Target {
     classes,  // i64 class indices; the output has an axis of classes

@@ -35,7 +35,8 @@ void Evaluator::add(const data::Batch& batch) {
   const Tensor y = loss_.target_for(output, batch.y.to(device_));
   loss_sum_.add_(loss_.sum(output, y));
   loss_count_.add_(loss_.count(output, y));
-  for (const auto& metric : metrics_) metric->add(output, y);
+  const Tensor counted = loss_.counted(y);
+  for (const auto& metric : metrics_) metric->add(output, y, counted);
 }
 
 }  // namespace rstorch

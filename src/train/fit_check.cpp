@@ -175,7 +175,7 @@ class FitCheck {
     }
     for (const MetricRegistry::Recipe& recipe : experiment_.metrics) {
       try {
-        recipe.make()->add(output, target);
+        recipe.make()->add(output, target, loss_->counted(target));
       } catch (const OutOfMemoryError&) {
         throw;
       } catch (const Error& error) {

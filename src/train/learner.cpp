@@ -85,7 +85,8 @@ bool Learner::step(const data::Batch& batch, Guard guard) {
   const BatchLoss loss = part_ && *part_ < batch.size ? backward_in_parts(batch) : backward(batch);
   if (max_norm_) optim::clip_norm(arena_->gradients(), *max_norm_);
   const auto finite = [](const std::vector<Tensor>& tensors) { return optim::all_finite(tensors).item<bool>(); };
-  const bool update = guard == Guard::off || (finite({loss.value}) && finite(arena_->gradients()) && finite(statistics_));
+  const bool update =
+      guard == Guard::off || (finite({loss.value}) && finite(arena_->gradients()) && finite(statistics_));
   if (update) {
     optimizer_->step();
     if (loss_->reduction() == Reduction::sum)

@@ -75,14 +75,24 @@ double Mean::value() const {
   return totals[0] / totals[1];
 }
 
+void Metric::add(const Tensor& output, const Tensor& target, const Tensor& counted) {
+  const NoGrad no_grad;
+  if (!counted.defined()) {
+    mean_.add_sum(sum(each(output, target)), target.numel());
+    return;
+  }
+  // What is left out may be no class at all: 0 stands in for it, and what comes of that counts nothing.
+  const Tensor left_out = logical_not(counted);
+  const Tensor values = each(output, masked_fill(target, left_out, 0));
+  mean_.add_sum(sum(masked_fill(values, left_out, 0)), sum(counted));
+}
+
 std::string Accuracy::name() const { return config_.top_k == 1 ? "accuracy" : format("accuracy_top{}", config_.top_k); }
 
-void Accuracy::add(const Tensor& output, const Tensor& target) {
-  const NoGrad no_grad;
+Tensor Accuracy::each(const Tensor& output, const Tensor& target) {
   if (is_floating(target.dtype())) {
     difference("accuracy", output, target);
-    mean_.add_sum(sum(gt(output, 0) == gt(target, 0.5)), target.numel());
-    return;
+    return gt(output, 0) == gt(target, 0.5);
   }
   const int64_t classes = output.size(1);
   if (!places_.defined() || places_.numel() != classes) {
@@ -95,18 +105,16 @@ void Accuracy::add(const Tensor& output, const Tensor& target) {
   const Tensor wanted = target.unsqueeze(1);
   const Tensor found = output.gather(1, wanted);
   const Tensor before = where(output == found, places_ < wanted, logical_not(output <= found));
-  mean_.add_sum(sum(lt(sum(before, {1}), config_.top_k)), target.numel());
+  return lt(sum(before, {1}), config_.top_k);
 }
 
-void MeanSquaredError::add(const Tensor& output, const Tensor& target) {
-  const NoGrad no_grad;
+Tensor MeanSquaredError::each(const Tensor& output, const Tensor& target) {
   const Tensor error = difference(name(), output, target);
-  mean_.add_sum(sum(error * error), target.numel());
+  return error * error;
 }
 
-void MeanAbsoluteError::add(const Tensor& output, const Tensor& target) {
-  const NoGrad no_grad;
-  mean_.add_sum(sum(abs(difference(name(), output, target))), target.numel());
+Tensor MeanAbsoluteError::each(const Tensor& output, const Tensor& target) {
+  return abs(difference(name(), output, target));
 }
 
 }  // namespace rstorch

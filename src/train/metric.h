@@ -41,14 +41,18 @@ class Metric {
   // As in metrics.jsonl behind "val.": "accuracy", "accuracy_top5".
   virtual std::string name() const = 0;
   virtual bool higher_is_better() const = 0;
-  // Output of the model and target, batch first.
-  virtual void add(const Tensor& output, const Tensor& target) = 0;
+  // Output of the model and target, batch first. Where `counted` (bool, of the target's shape) is false, the target is
+  // left out and may have any value; undefined: all count.
+  void add(const Tensor& output, const Tensor& target, const Tensor& counted = {});
 
   Mean& mean() { return mean_; }
   double value() const { return mean_.value(); }
   void reset() { mean_.reset(); }
 
- protected:
+ private:
+  // For each target, in its shape: what the metric is the mean of. Runs without recording.
+  virtual Tensor each(const Tensor& output, const Tensor& target) = 0;
+
   Mean mean_;
 };
 
@@ -67,9 +71,10 @@ class Accuracy final : public Metric {
   explicit Accuracy(const Config& config) : config_(config) {}
   std::string name() const override;
   bool higher_is_better() const override { return true; }
-  void add(const Tensor& output, const Tensor& target) override;
 
  private:
+  Tensor each(const Tensor& output, const Tensor& target) override;
+
   Config config_;
   Tensor places_;  // [1, classes, 1, ...]: 0, 1, 2, ...
 };
@@ -79,7 +84,9 @@ class MeanSquaredError final : public Metric {
  public:
   std::string name() const override { return "mse"; }
   bool higher_is_better() const override { return false; }
-  void add(const Tensor& output, const Tensor& target) override;
+
+ private:
+  Tensor each(const Tensor& output, const Tensor& target) override;
 };
 
 // Mean of |output - target| over all elements. Both have one shape.
@@ -87,7 +94,9 @@ class MeanAbsoluteError final : public Metric {
  public:
   std::string name() const override { return "mae"; }
   bool higher_is_better() const override { return false; }
-  void add(const Tensor& output, const Tensor& target) override;
+
+ private:
+  Tensor each(const Tensor& output, const Tensor& target) override;
 };
 
 using MetricRegistry = config::Registry<Metric>;

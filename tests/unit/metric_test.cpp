@@ -6,6 +6,11 @@
 
 #include <doctest/doctest.h>
 
+#include "nn/cross_entropy_loss.h"
+#include "nn/layers.h"
+#include "nn/sequential.h"
+#include "train/evaluator.h"
+
 using namespace rstorch;
 
 namespace {
@@ -81,6 +86,71 @@ TEST_CASE("accuracy: exact over ragged batches") {
       metric.add(output.narrow(0, at, length), target.narrow(0, at, length));
     }
     CHECK(metric.value() == doctest::Approx(0.6));
+  }
+}
+
+TEST_CASE("targets that do not count are left out, whatever their value") {
+  const Tensor output = floats({9, 0, 1, 0, 9, 1, 0, 1, 9, 9, 0, 1}, {4, 3});  // finds 0, 1, 2, 0
+  const Tensor target = labels({0, -100, 1, -100});
+  const Tensor counted = Tensor::from<int64_t>({1, 0, 1, 0}).to(kBool);
+  Accuracy first, second({.top_k = 2});
+  first.add(output, target, counted);
+  second.add(output, target, counted);
+  CHECK(first.value() == 0.5);
+  CHECK(second.value() == 1);
+  first.add(output, labels({0, 1, 2, 0}));  // all of this batch count
+  CHECK(first.value() == doctest::Approx(5.0 / 6));
+  Accuracy none;
+  none.add(output, target, Tensor::zeros({4}, {kBool}));
+  CHECK(std::isnan(none.value()));
+
+  const Tensor positions = floats({1, 0, 0, 0, 1, 1}, {1, 2, 3});  // [batch, classes, time]: finds 0, 1, 1
+  Accuracy in_time;
+  in_time.add(positions, Tensor::from<int64_t>({0, -100, 0}, {1, 3}),
+              Tensor::from<int64_t>({1, 0, 1}, {1, 3}).to(kBool));
+  CHECK(in_time.value() == 0.5);
+
+  MeanSquaredError mse;
+  MeanAbsoluteError mae;
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (Metric* metric : {static_cast<Metric*>(&mse), static_cast<Metric*>(&mae)}) {
+    metric->add(floats({1, 2, 3, 4}, {4}), floats({1, nan, 6, 5}, {4}), Tensor::from<int64_t>({1, 0, 1, 0}).to(kBool));
+  }
+  CHECK(mse.value() == 4.5);
+  CHECK(mae.value() == 1.5);
+}
+
+TEST_CASE("evaluation leaves out the targets that the loss ignores") {
+  // x is the output; the third and the fifth sample are ignored.
+  class Samples final : public data::Dataset {
+   public:
+    explicit Samples(int64_t ignored) : ignored_(ignored) {}
+    int64_t size() const override { return 5; }
+    const data::SampleSpec& spec() const override { return spec_; }
+    std::string describe() const override { return "five"; }
+    data::Sample get(int64_t index, uint64_t) const override {
+      const std::vector<int64_t> targets = {0, 1, ignored_, 1, ignored_};
+      const std::vector<float> rows = {2, 0, 2, 0, 2, 0, 0, 2, 2, 0};  // finds 0, 0, 0, 1, 0
+      return {Tensor::from(rows, {5, 2})[index], Tensor::scalar(targets[size_t(index)], {kInt64})};
+    }
+
+   private:
+    int64_t ignored_;
+    data::SampleSpec spec_ = {.x_shape = {2}, .classes = 2};
+  };
+  nn::Sequential model{nn::Flatten()};
+  config::Report report;
+  const auto accuracy = metrics().read(config::Value("accuracy"), report);
+  REQUIRE(report.ok());
+  for (const int64_t ignored : {int64_t(-100), int64_t(7)}) {
+    const nn::CrossEntropyLoss loss({.ignore_index = ignored});
+    Evaluator evaluator(model, loss, {accuracy}, kCPU);
+    const Samples samples(ignored);
+    const std::optional<Metrics> values = evaluator.evaluate(data::DataLoader(samples, {.batch_size = 2}));
+    REQUIRE(values);
+    CHECK(*find_metric(*values, "accuracy") == doctest::Approx(2.0 / 3));  // 0 of 0, 1 of 0, 1 of 1
+    // -log softmax: log(1 + e^-2) where it is right, 2 more where it is not.
+    CHECK(*find_metric(*values, "loss") == doctest::Approx(std::log1p(std::exp(-2)) + 2.0 / 3));
   }
 }
 
