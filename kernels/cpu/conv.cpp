@@ -6,6 +6,7 @@
 #include "kernels/cpu/conv_weights.h"
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/elementwise.h"
 #include "kernels/reduce.h"
 
 namespace rstorch::kernels {
@@ -24,9 +25,9 @@ void append(onednn::Key& key, const ConstView& view) {
   key.insert(key.end(), view.strides.begin(), view.strides.end());
 }
 
-onednn::Key key_of(Role role, const ConvGeometry& g, Activation activation, std::initializer_list<ConstView> views) {
-  onednn::Key key = {int64_t(role), int64_t(activation), g.stride[0],   g.stride[1], g.padding[0],
-                     g.padding[1],  g.dilation[0],       g.dilation[1], g.groups};
+onednn::Key key_of(Role role, const ConvGeometry& g, std::initializer_list<ConstView> views) {
+  onednn::Key key = {int64_t(role), g.stride[0],   g.stride[1],   g.padding[0],
+                     g.padding[1],  g.dilation[0], g.dilation[1], g.groups};
   for (const ConstView& view : views) append(key, view);
   return key;
 }
@@ -94,22 +95,15 @@ memory::desc in_layout(const memory::desc& given, memory::format_tag layout) {
 }
 memory::desc any(const memory::desc& given) { return in_layout(given, memory::format_tag::any); }
 
-dnnl::convolution_forward::primitive_desc forward_description(const Problem& p, const Method& method, bool with_bias,
-                                                              Activation activation) {
+dnnl::convolution_forward::primitive_desc forward_description(const Problem& p, const Method& method, bool with_bias) {
   const dnnl::convolution_forward::desc description(
       prop_kind::forward_training, method.algorithm, in_layout(p.x, method.images), any(p.w),
       with_bias ? p.bias : memory::desc(), in_layout(p.y, method.images), p.stride, p.dilation, p.before, p.after);
-  dnnl::primitive_attr attributes = onednn::attributes();
-  if (activation == Activation::relu) {
-    dnnl::post_ops after;
-    after.append_eltwise(1.0f, dnnl::algorithm::eltwise_relu, 0.0f, 0.0f);
-    attributes.set_post_ops(after);
-  }
-  return {description, attributes, onednn::engine()};
+  return {description, onednn::attributes(), onednn::engine()};
 }
 
-onednn::Plan plan_forward(const Problem& p, bool with_bias, Activation activation) {
-  const auto pd = best([&](const Method& method) { return forward_description(p, method, with_bias, activation); });
+onednn::Plan plan_forward(const Problem& p, bool with_bias) {
+  const auto pd = best([&](const Method& method) { return forward_description(p, method, with_bias); });
   std::vector<onednn::Plan::Argument> arguments = {{DNNL_ARG_SRC, p.x, pd.src_desc(), false},
                                                    {DNNL_ARG_WEIGHTS, p.w, pd.weights_desc(), false},
                                                    {DNNL_ARG_DST, p.y, pd.dst_desc(), true}};
@@ -124,7 +118,7 @@ onednn::Plan plan_backward_data(const Problem& p) {
                                                       in_layout(p.y, method.images), p.stride, p.dilation, p.before,
                                                       p.after);
     return convolution_backward_data::primitive_desc(description, onednn::attributes(), onednn::engine(),
-                                                     forward_description(p, method, false, Activation::none));
+                                                     forward_description(p, method, false));
   });
   return {convolution_backward_data(pd),
           pd.scratchpad_desc(),
@@ -140,7 +134,7 @@ onednn::Plan plan_backward_weights(const Problem& p, bool with_bias) {
         method.algorithm, in_layout(p.x, method.images), any(p.w), with_bias ? p.bias : memory::desc(),
         in_layout(p.y, method.images), p.stride, p.dilation, p.before, p.after);
     return convolution_backward_weights::primitive_desc(description, onednn::attributes(), onednn::engine(),
-                                                        forward_description(p, method, with_bias, Activation::none));
+                                                        forward_description(p, method, with_bias));
   });
   std::vector<onednn::Plan::Argument> arguments = {{DNNL_ARG_SRC, p.x, pd.src_desc(), false},
                                                    {DNNL_ARG_DIFF_DST, p.y, pd.diff_dst_desc(), false},
@@ -201,7 +195,7 @@ void forward_f64(const Direct& c, const double* bias, Activation activation, dou
       c.for_each_product(n, o, [&](int64_t at_x, int64_t at_w, int64_t at_y) {
         y[at_y] += c.x.as<double>()[at_x] * c.w.as<double>()[at_w];
       });
-      if (activation == Activation::relu) for_each_pixel(c.y, n, o, [&](int64_t at) { y[at] = y[at] > 0 ? y[at] : 0; });
+      if (activation == Activation::relu) for_each_pixel(c.y, n, o, [&](int64_t at) { y[at] = Relu::value(y[at]); });
     }
   });
 }
@@ -243,6 +237,13 @@ void require_type(DType dtype) {
   }
 }
 
+// y = relu(y), where y lies without gaps. Not a post-op of oneDNN, whose ReLU makes 0 of nan.
+void apply_relu(CpuStream& stream, View y) {
+  y.shape = {y.numel()};
+  y.strides = {1};
+  Unary<Relu>::forward.cpu(stream, {}, y, y);
+}
+
 void conv2d_cpu(CpuStream& stream, ConstView x, ConstView w, ConstView bias, ConvGeometry g, Activation activation,
                 View y) {
   require_type(x.dtype);
@@ -250,17 +251,17 @@ void conv2d_cpu(CpuStream& stream, ConstView x, ConstView w, ConstView bias, Con
   if (x.dtype == DType::f64) {
     return forward_f64({x, w, y, g}, bias.defined() ? bias.as<double>() : nullptr, activation, y.as<double>());
   }
-  const onednn::Plan& plan = onednn::plan_for(key_of(Role::forward, g, activation, {x, w, y, bias}), [&] {
-    return plan_forward(Problem(x, w, y, g), bias.defined(), activation);
-  });
+  const onednn::Plan& plan = onednn::plan_for(key_of(Role::forward, g, {x, w, y, bias}),
+                                              [&] { return plan_forward(Problem(x, w, y, g), bias.defined()); });
   plan.run(stream, {x.data, w.data, y.data, bias.data});
+  if (activation == Activation::relu) apply_relu(stream, y);
 }
 
 void conv2d_backward_data_cpu(CpuStream& stream, ConstView dy, ConstView w, ConvGeometry g, View dx) {
   require_type(dy.dtype);
   if (dx.numel() == 0) return;
   if (dy.dtype == DType::f64) return backward_data_f64({dx, w, dy, g}, dx.as<double>());
-  const onednn::Plan& plan = onednn::plan_for(key_of(Role::backward_data, g, Activation::none, {dy, w, dx}),
+  const onednn::Plan& plan = onednn::plan_for(key_of(Role::backward_data, g, {dy, w, dx}),
                                               [&] { return plan_backward_data(Problem(dx, w, dy, g)); });
   plan.run(stream, {dy.data, w.data, dx.data});
 }
@@ -288,9 +289,9 @@ void conv2d_backward_weights_cpu(CpuStream& stream, ConstView x, ConstView dy, C
     if (dbias.defined()) sum.cpu(stream, dy, as_image(dbias));
     return;
   }
-  const onednn::Plan& plan =
-      onednn::plan_for(key_of(Role::backward_weights, g, Activation::none, {x, dy, dw, dbias}),
-                       [&] { return plan_backward_weights(Problem(x, dw, dy, g), dbias.defined()); });
+  const onednn::Plan& plan = onednn::plan_for(key_of(Role::backward_weights, g, {x, dy, dw, dbias}), [&] {
+    return plan_backward_weights(Problem(x, dw, dy, g), dbias.defined());
+  });
   plan.run(stream, {x.data, dy.data, dw.data, dbias.data});
 }
 

@@ -6,6 +6,7 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/tile.h"
+#include "kernels/elementwise/unary_ops.h"
 
 namespace rstorch::kernels {
 namespace {
@@ -25,7 +26,7 @@ template <class T>
       for (int64_t j = 0; j < y.columns; ++j) row[j] += bias[j];
     }
     if (activation == Activation::relu) {
-      for (int64_t j = 0; j < y.columns; ++j) row[j] = row[j] > T(0) ? row[j] : T(0);
+      for (int64_t j = 0; j < y.columns; ++j) row[j] = Relu::value(row[j]);
     }
   }
 }

@@ -102,7 +102,7 @@ void mask_and_sum(const Part<T>& part) {
       for (int64_t j = 0; j < part.columns; ++j) {
         T value = part.dy[at + j];
         if constexpr (activation == Activation::relu) {
-          value = part.y[at + j] > T(0) ? value : T(0);
+          value = part.y[at + j] <= T(0) ? T(0) : value;  // nan passes, as in Relu::slope
           part.dz[at + j] = value;
         }
         part.sum[j] += value;

@@ -119,7 +119,7 @@ struct Relu {
   using Types = AllNumbers;
   static constexpr Keep keep = Keep::output;
   template <class T> RST_HD static T value(T x) { return x < T(0) ? T(0) : x; }  // nan stays
-  template <class T> RST_HD static T slope(T y) { return y > T(0) ? T(1) : T(0); }
+  template <class T> RST_HD static T slope(T y) { return y <= T(0) ? T(0) : T(1); }  // nan passes, as in PyTorch
 };
 
 // x where it is positive, else `below` x (Maas et al. 2013).

@@ -62,9 +62,15 @@ OpCase relu_case(const std::string& what, std::vector<Input> inputs, const Conv2
   out.op = "conv2d_relu";
   out.run = [=](const std::vector<Tensor>& in) { return conv2d_relu(in[0], in[1], in[2], options); };
   out.reference = [convolve = out.reference](const std::vector<Array>& in) {
-    return elementwise(convolve(in), [](double y) { return y > 0 ? y : 0; });
+    return elementwise(convolve(in), [](double y) { return y < 0 ? 0 : y; });
   };
   return out;
+}
+
+// nan stays: a network that diverges must not look healthy behind its ReLU.
+OpCase not_differentiable(OpCase op_case) {
+  op_case.differentiable = false;
+  return op_case;
 }
 
 OpCase two_in_a_row() {
@@ -101,9 +107,13 @@ std::vector<OpCase> conv_cases() {
       conv_case("no images", {floats({2, 3, 6, 5}).when_empty({0, 3, 6, 5}),
                               floats({4, 3, 3, 3}).when_empty({4, 3, 3, 3}), floats({4}).when_empty({4})}),
       two_in_a_row(),
-      relu_case("", {large(floats({2, 3, 6, 5}), {16, 8, 14, 14}), large(floats({9, 3, 3, 3}), {16, 8, 3, 3}),
+      relu_case("", {large(floats({2, 3, 6, 5}), {64, 8, 28, 28}), large(floats({9, 3, 3, 3}), {16, 8, 3, 3}),
                      large(floats({9}), {16})}),
       relu_case("no bias, padding", {floats({2, 2, 5, 6}), floats({3, 2, 3, 3}), absent()}, {.padding = {1, 1}}),
+      not_differentiable(relu_case("nan", {floats({2, 8, 5, 6}).with_nan(), floats({16, 8, 3, 3}), floats({16})},
+                                   {.padding = {1, 1}})),
+      not_differentiable(
+          relu_case("nan, one channel", {floats({1, 1, 5, 6}).with_nan(), floats({3, 1, 3, 3}), absent()})),
   };
 }
 

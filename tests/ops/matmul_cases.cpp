@@ -95,6 +95,13 @@ OpCase linear_case(const std::string& op, const std::string& what, std::vector<I
           .flops = 2.0 * 64 * 512 * 784};
 }
 
+// nan stays: a network that diverges must not look healthy behind its ReLU.
+OpCase linear_relu_of_nan(const std::string& what, std::vector<Input> inputs) {
+  OpCase out = linear_case("linear_relu", what, std::move(inputs));
+  out.differentiable = false;
+  return out;
+}
+
 }  // namespace
 
 std::vector<OpCase> matmul_cases() {
@@ -122,6 +129,8 @@ std::vector<OpCase> matmul_cases() {
       linear_case("linear_relu", "",
                   {large(floats({7, 6}), {64, 784}), large(floats({20, 6}), {512, 784}), large(floats({20}), {512})}),
       linear_case("linear_relu", "no bias", {floats({2, 3, 4}), floats({6, 4}), absent()}),
+      linear_relu_of_nan("nan", {floats({7, 6}).with_nan(), floats({20, 6}), floats({20})}),
+      linear_relu_of_nan("nan, no bias", {floats({7, 6}).with_nan(), floats({3, 6}), absent()}),
   };
 }
 

@@ -30,6 +30,13 @@ Input absent() {
   return input;
 }
 
+Input& Input::with_nan() {
+  values.assign(size_t(shape.numel()), 0);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = double(i * 7 % 11) / 4 - 1.25;
+  values.front() = std::numeric_limits<double>::quiet_NaN();
+  return *this;
+}
+
 std::string title(const OpCase& op_case) {
   return op_case.what.empty() ? op_case.op : op_case.op + ", " + op_case.what;
 }

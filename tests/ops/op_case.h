@@ -63,6 +63,7 @@ struct Input {
 
   Input& in_range(double from, double to) { return low = from, high = to, *this; }
   Input& with(std::vector<double> given) { return values = std::move(given), *this; }
+  Input& with_nan();  // given values, of which the first is nan
   Input& without_grad() { return requires_grad = false, *this; }
   Input& contiguous_only() { return any_layout = false, *this; }
   Input& when_empty(const Shape& other) { return empty = other, *this; }

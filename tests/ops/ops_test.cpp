@@ -161,6 +161,28 @@ TEST_CASE("elementwise ops keep the layout of images, forward and backward") {
   CHECK(kept);
 }
 
+// PyTorch's threshold_backward. With all-zero weights y is the bias, nan, negative, 0 and positive in turn, and the
+// gradient of the bias is the sum of what passes through.
+TEST_CASE("the gradient of ReLU, plain and fused, passes where the result is nan") {
+  for (const DType dtype : {kFloat32, kFloat64}) {
+    const std::vector<double> values = {NAN, -1, 0, 2}, passes = {1, 0, 0, 1};
+    const auto gradient = [&](const auto& f) {
+      const Tensor bias = Tensor::from(values, {4}).to(dtype).set_requires_grad(true);
+      sum(f(bias)).backward();
+      return bias.grad().to_vector<double>();
+    };
+    CHECK_EQ(gradient([](const Tensor& x) { return relu(x); }), passes);
+    CHECK_EQ(gradient([&](const Tensor& b) {
+               return linear_relu(Tensor::ones({1, 3}, {dtype}), Tensor::zeros({4, 3}, {dtype}), b);
+             }),
+             passes);
+    CHECK_EQ(gradient([&](const Tensor& b) {
+               return conv2d_relu(Tensor::ones({1, 3, 2, 2}, {dtype}), Tensor::zeros({4, 3, 2, 2}, {dtype}), b);
+             }),
+             passes);
+  }
+}
+
 TEST_CASE("meta tensors give the shape and dtype of real ones") {
   const NoGrad no_grad;
   for (const OpCase& op_case : all_cases()) {
