@@ -73,7 +73,7 @@ struct Div {
   template <class T> RST_HD static T value(T a, T b) { return a / b; }
   static constexpr Reads slope_a_reads = Reads::b, slope_b_reads = Reads::both;
   template <class T> RST_HD static T slope_a(T, T b) { return T(1) / b; }
-  template <class T> RST_HD static T slope_b(T a, T b) { return -a / (b * b); }
+  template <class T> RST_HD static T slope_b(T a, T b) { return -(a / b) / b; }  // b * b would overflow first
 };
 
 struct Pow {
