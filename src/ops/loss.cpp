@@ -36,6 +36,7 @@ Tensor cross_entropy(const Tensor& input, const Tensor& labels, const Tensor& we
   if (weight.defined()) {
     op.require_shape("weight", weight, {classes});
     op.require_dtype("weight", weight, input.dtype());
+    op.require_same_device("logits", input, "weight", weight);
   }
 
   const Tensor logits = contiguous(input), target = contiguous(labels),
@@ -85,6 +86,7 @@ Tensor binary_cross_entropy_with_logits(const Tensor& input, const Tensor& wante
   Tensor weight;
   if (pos_weight.defined()) {
     op.require_dtype("pos_weight", pos_weight, x.dtype());
+    op.require_same_device("logits", x, "pos_weight", pos_weight);
     weight = expand(pos_weight.detach(), x.shape());
   }
   Tensor y = result_for(x, reduction, x.shape());

@@ -7,11 +7,12 @@
 namespace rstorch {
 namespace {
 
-void require_vector(const Op& op, std::string_view argument, const Tensor& x, const Tensor& vector, int64_t size) {
-  if (!vector.defined()) return;
-  op.require_shape(argument, vector, {size});
-  op.require_dtype(argument, vector, x.dtype());
-  op.require_same_device("x", x, argument, vector);
+// For optional tensors beside x: weight, bias, statistics.
+void require_beside(const Op& op, std::string_view argument, const Tensor& x, const Tensor& other, const Shape& shape) {
+  if (!other.defined()) return;
+  op.require_shape(argument, other, shape);
+  op.require_dtype(argument, other, x.dtype());
+  op.require_same_device("x", x, argument, other);
 }
 
 // A gradient for the i-th input where one is wanted, else undefined.
@@ -29,10 +30,10 @@ Tensor batch_norm(const Tensor& input, const Tensor& weight, const Tensor& bias,
   op.require_shape_that(input.dim() >= 2,
                         format("x has shape {}, wanted [batch, channels, ...]", input.shape().text()));
   const int64_t channels = input.shape()[1];
-  require_vector(op, "weight", input, weight, channels);
-  require_vector(op, "bias", input, bias, channels);
-  require_vector(op, "running_mean", input, running_mean, channels);
-  require_vector(op, "running_var", input, running_var, channels);
+  require_beside(op, "weight", input, weight, {channels});
+  require_beside(op, "bias", input, bias, {channels});
+  require_beside(op, "running_mean", input, running_mean, {channels});
+  require_beside(op, "running_var", input, running_var, {channels});
   op.require(running_mean.defined() == running_var.defined(),
              "one of running_mean and running_var is defined, the other not");
   const bool from_batch = options.training || !running_mean.defined();
@@ -89,8 +90,8 @@ Tensor layer_norm(const Tensor& input, const Shape& normalized_shape, const Tens
   op.require_shape_that(
       dims >= 1 && dims <= input.dim() && input.shape().slice(input.dim() - dims, input.dim()) == normalized_shape,
       format("x has shape {}, its last dimensions should be {}", input.shape().text(), normalized_shape.text()));
-  if (weight.defined()) op.require_shape("weight", weight, normalized_shape);
-  if (bias.defined()) op.require_shape("bias", bias, normalized_shape);
+  require_beside(op, "weight", input, weight, normalized_shape);
+  require_beside(op, "bias", input, bias, normalized_shape);
 
   const Tensor x = contiguous(input), scale = weight.defined() ? contiguous(weight) : weight,
                shift = bias.defined() ? contiguous(bias) : bias;

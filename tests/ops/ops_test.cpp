@@ -194,6 +194,20 @@ TEST_CASE("the gradient of division holds where its result does") {
   CHECK_EQ(difference(gradient(kFloat32), gradient(kFloat64), {1e-6, 0}), "");
 }
 
+TEST_CASE("parameters of another dtype or device are refused") {
+  const Tensor x = Tensor::ones({2, 3}), target = Tensor::zeros({2}, {kInt64});
+  const Tensor twice = Tensor::ones({3}, {kFloat64}), meta = Tensor::ones({3}).to("meta");
+  const auto check = [&](const auto& f) {
+    CHECK_THROWS_AS(f(twice), DTypeError);
+    CHECK_THROWS_AS(f(meta), DeviceError);
+  };
+  check([&](const Tensor& w) { return layer_norm(x, {3}, w); });
+  check([&](const Tensor& w) { return layer_norm(x, {3}, {}, w); });
+  check([&](const Tensor& w) { return batch_norm(x, w, {}, {}, {}, {.training = true}); });
+  check([&](const Tensor& w) { return cross_entropy(x, target, w); });
+  check([&](const Tensor& w) { return binary_cross_entropy_with_logits(x, x, w); });
+}
+
 TEST_CASE("meta tensors give the shape and dtype of real ones") {
   const NoGrad no_grad;
   for (const OpCase& op_case : all_cases()) {
