@@ -66,14 +66,18 @@ Tensor record_cat(const Op& op, const Tensor& y, const std::vector<Tensor>& tens
   std::vector<int64_t> sizes;
   for (const Tensor& x : tensors) {
     joined.push_back(&x);
-    sizes.push_back(is_skipped(x) ? 0 : x.size(dim));
+    sizes.push_back(is_skipped(x) ? -1 : x.size(dim));
   }
   if (!grad_enabled() || !is_floating(y.dtype()) || !detail::wants_gradient(joined)) return y;
   return detail::record(op.name(), y, joined, {}, [dim, sizes](const Saved& saved, const Tensor& dy) {
     Grads grads(sizes.size());
     int64_t start = 0;
-    for (size_t i = 0; i < sizes.size(); ++i, start += sizes[i - 1]) {
-      if (sizes[i] > 0 && saved.needs(int(i))) grads[i] = slice(dy, dim, start, start + sizes[i]);
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      const bool skipped = sizes[i] < 0;
+      const int64_t end = start + std::max<int64_t>(sizes[i], 0);
+      // The gradient of nothing is nothing, but there is one.
+      if (saved.needs(int(i))) grads[i] = skipped ? Tensor::zeros({0}, dy.options()) : slice(dy, dim, start, end);
+      start = end;
     }
     return grads;
   });

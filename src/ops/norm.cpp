@@ -49,8 +49,12 @@ Tensor batch_norm(const Tensor& input, const Tensor& weight, const Tensor& bias,
   Tensor y = empty_with_layout_of(x);
   Tensor mean = running_mean.defined() ? contiguous(running_mean) : running_mean,
          invstd = Tensor::empty({channels}, x.options());
-  if (x.numel() == 0)
-    return op.record(y, inputs(input), saves(), [](const Saved&, const Tensor& dy) { return Grads{dy}; });
+  if (x.numel() == 0) {
+    return op.record(y, inputs(input, weight, bias), saves(scale, shift), [](const Saved& saved, const Tensor& dy) {
+      const auto zeros = [&](int i) { return saved.needs(i + 1) ? zeros_like(saved[i]) : Tensor(); };
+      return Grads{dy, zeros(0), zeros(1)};
+    });
+  }
   if (from_batch) {
     mean = Tensor::empty({channels}, x.options());
     const bool update = options.training && running_mean.defined();

@@ -14,9 +14,12 @@ struct Shapes {
   Shape a, b, empty_a, empty_b;
 };
 const Shapes kShapes[] = {
-    {"same", {4, 5}, {4, 5}, {0, 5}, {0, 5}},   {"row", {4, 5}, {5}, {0, 5}, {5}},
-    {"column", {4, 5}, {4, 1}, {4, 0}, {4, 1}}, {"outer", {3, 1}, {1, 4}, {0, 1}, {1, 4}},
-    {"zero_dim", {2, 3}, {}, {0, 3}, {}},       {"deep", {2, 1, 3, 1}, {4, 1, 5}, {2, 1, 0, 1}, {4, 1, 5}},
+    {"same", {4, 5}, {4, 5}, {0, 5}, {0, 5}},
+    {"row", {4, 5}, {5}, {0, 5}, {5}},
+    {"column", {4, 5}, {4, 1}, {4, 0}, {4, 1}},
+    {"outer", {3, 1}, {1, 4}, {0, 1}, {1, 4}},
+    {"zero_dim", {2, 3}, {}, {0, 3}, {}},
+    {"deep", {2, 1, 3, 1}, {4, 1, 5}, {2, 1, 0, 1}, {4, 1, 5}},
     {"images", {2, 3, 2, 2}, {2, 3, 2, 2}, {0, 3, 2, 2}, {0, 3, 2, 2}},
     {"channels", {2, 3, 2, 2}, {3, 1, 1}, {0, 3, 2, 2}, {3, 1, 1}},
 };
@@ -93,6 +96,7 @@ void add_choices(std::vector<OpCase>& out) {
                    .reference = [choose](const std::vector<Array>& in) { return choose(in[0], in[1], in[2]); },
                    .dtypes = {DType::f32, DType::f64, DType::bf16, DType::f16}});
   }
+  for (Input& input : out[out.size() - 2].inputs) input.when_empty({0, 4});
   out.push_back({.op = "masked_fill",
                  .what = "row mask",
                  .inputs = {floats({3, 4}).when_empty({0, 4}), booleans({4})},

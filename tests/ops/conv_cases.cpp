@@ -109,6 +109,7 @@ std::vector<OpCase> conv_cases() {
       two_in_a_row(),
       relu_case("", {large(floats({2, 3, 6, 5}), {64, 8, 28, 28}), large(floats({9, 3, 3, 3}), {16, 8, 3, 3}),
                      large(floats({9}), {16})}),
+      relu_case("no images", {floats({2, 3, 6, 5}).when_empty({0, 3, 6, 5}), floats({4, 3, 3, 3}), floats({4})}),
       relu_case("no bias, padding", {floats({2, 2, 5, 6}), floats({3, 2, 3, 3}), absent()}, {.padding = {1, 1}}),
       not_differentiable(relu_case("nan", {floats({2, 8, 5, 6}).with_nan(), floats({16, 8, 3, 3}), floats({16})},
                                    {.padding = {1, 1}})),

@@ -56,16 +56,22 @@ struct EntropyCase {
   CrossEntropyOptions options = {};
 };
 
+Shape no_samples(Shape shape) {
+  shape[0] = 0;
+  return shape;
+}
+
 OpCase cross_entropy_case(const EntropyCase& c) {
   const Input weight = c.weighted ? floats({c.logits[1]}).in_range(0.5, 2).without_grad() : absent();
   return {.op = "cross_entropy",
           .what = c.what,
-          .inputs = {floats(c.logits), integers(c.target, 0, c.logits[1]).with(c.labels), weight},
+          .inputs = {floats(c.logits).when_empty(no_samples(c.logits)),
+                     integers(c.target, 0, c.logits[1]).with(c.labels).when_empty(no_samples(c.target)), weight},
           .run = [o = c.options](const std::vector<Tensor>& in) { return cross_entropy(in[0], in[1], in[2], o); },
           .reference =
               [c](const std::vector<Array>& in) {
                 const Entropies all = entropies(in[0], in[1], c.weighted ? &in[2] : nullptr, c.options.label_smoothing);
-                return reduced(all, c.target, c.options.reduction);
+                return reduced(all, in[1].shape, c.options.reduction);
               }};
 }
 
@@ -102,7 +108,7 @@ std::vector<OpCase> loss_cases() {
            }},
       {.op = "mse_loss",
        .what = "none",
-       .inputs = {floats({3, 5}), floats({3, 5})},
+       .inputs = {floats({3, 5}).when_empty({0, 5}), floats({3, 5}).when_empty({0, 5})},
        .run = [](const std::vector<Tensor>& in) { return mse_loss(in[0], in[1], Reduction::none); },
        .reference =
            [](const std::vector<Array>& in) {
@@ -118,7 +124,8 @@ std::vector<OpCase> loss_cases() {
            }},
       {.op = "binary_cross_entropy_with_logits",
        .what = "pos_weight, none",
-       .inputs = {floats({4, 3}).in_range(-4, 4), floats({4, 3}).in_range(0, 1).without_grad(),
+       .inputs = {floats({4, 3}).in_range(-4, 4).when_empty({0, 3}),
+                  floats({4, 3}).in_range(0, 1).without_grad().when_empty({0, 3}),
                   floats({3}).with({0.5, 1, 3}).without_grad()},
        .run =
            [](const std::vector<Tensor>& in) {

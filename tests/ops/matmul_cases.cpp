@@ -128,6 +128,7 @@ std::vector<OpCase> matmul_cases() {
                   {floats({5, 4}).when_empty({0, 4}), floats({3, 4}).when_empty({3, 4}), floats({3}).when_empty({3})}),
       linear_case("linear_relu", "",
                   {large(floats({7, 6}), {64, 784}), large(floats({20, 6}), {512, 784}), large(floats({20}), {512})}),
+      linear_case("linear_relu", "no samples", {floats({5, 4}).when_empty({0, 4}), floats({3, 4}), floats({3})}),
       linear_case("linear_relu", "no bias", {floats({2, 3, 4}), floats({6, 4}), absent()}),
       linear_relu_of_nan("nan", {floats({7, 6}).with_nan(), floats({20, 6}), floats({20})}),
       linear_relu_of_nan("nan, no bias", {floats({7, 6}).with_nan(), floats({3, 6}), absent()}),

@@ -33,10 +33,12 @@ Array batch_norm_reference(const Array& x, const Array* weight, const Array* bia
 
 OpCase batch_norm_case(const std::string& what, const Shape& shape) {
   const Shape channels = {shape[1]};
+  Shape no_samples = shape;
+  no_samples[0] = 0;
   return {
       .op = "batch_norm",
       .what = what + ", training",
-      .inputs = {floats(shape), floats(channels), floats(channels)},
+      .inputs = {floats(shape).when_empty(no_samples), floats(channels), floats(channels)},
       .run = [](const std::vector<Tensor>& in) { return batch_norm(in[0], in[1], in[2], {}, {}, {.training = true}); },
       .reference =
           [](const std::vector<Array>& in) { return batch_norm_reference(in[0], &in[1], &in[2], nullptr, nullptr); },
@@ -81,21 +83,21 @@ std::vector<OpCase> norm_cases() {
        .f32 = {2e-5, 2e-5}},
       {.op = "batch_norm",
        .what = "eval",
-       .inputs = {floats({2, 3, 4, 5}), floats({3}), floats({3}), floats({3}).without_grad(),
+       .inputs = {floats({2, 3, 4, 5}).when_empty({0, 3, 4, 5}), floats({3}), floats({3}), floats({3}).without_grad(),
                   floats({3}).in_range(0.5, 2).without_grad()},
        .run = [](const std::vector<Tensor>& in) { return batch_norm(in[0], in[1], in[2], in[3], in[4]); },
        .reference =
            [](const std::vector<Array>& in) { return batch_norm_reference(in[0], &in[1], &in[2], &in[3], &in[4]); }},
       {.op = "batch_norm",
        .what = "no weight",
-       .inputs = {floats({4, 3, 2, 2})},
+       .inputs = {floats({4, 3, 2, 2}).when_empty({0, 3, 2, 2})},
        .run = [](const std::vector<Tensor>& in) { return batch_norm(in[0], {}, {}, {}, {}, {.training = true}); },
        .reference =
            [](const std::vector<Array>& in) { return batch_norm_reference(in[0], nullptr, nullptr, nullptr, nullptr); },
        .f32 = {2e-5, 2e-5}},
       {.op = "layer_norm",
        .what = "",
-       .inputs = {floats({3, 4, 37}).when_large({4, 256, 384}), floats({37}).when_large({384}),
+       .inputs = {floats({3, 4, 37}).when_empty({0, 4, 37}).when_large({4, 256, 384}), floats({37}).when_large({384}),
                   floats({37}).when_large({384})},
        .run = [](const std::vector<Tensor>& in) { return layer_norm(in[0], {in[0].size(-1)}, in[1], in[2]); },
        .reference =
@@ -103,7 +105,7 @@ std::vector<OpCase> norm_cases() {
        .f32 = {2e-5, 2e-5}},
       {.op = "layer_norm",
        .what = "two dimensions, no weight",
-       .inputs = {floats({5, 3, 4})},
+       .inputs = {floats({5, 3, 4}).when_empty({0, 3, 4})},
        .run =
            [](const std::vector<Tensor>& in) {
              return layer_norm(in[0], {3, 4});

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <regex>
 #include <set>
 
@@ -81,7 +82,12 @@ TEST_CASE("empty inputs give what the reference says, and empty gradients") {
     const std::vector<Tensor> inputs = make_inputs(op_case, kFloat64, Size::empty);
     const Pass pass = run_pass(op_case, inputs);
     for (size_t i = 0; i < inputs.size(); ++i) {
-      if (pass.grads[i].defined()) CHECK_EQ(pass.grads[i].shape().text(), inputs[i].shape().text());
+      const bool wanted = inputs[i].defined() && inputs[i].requires_grad();
+      CHECK_EQ(pass.grads[i].defined(), wanted);
+      if (!pass.grads[i].defined()) continue;
+      CHECK_EQ(pass.grads[i].shape().text(), inputs[i].shape().text());
+      // Of what nothing depends on.
+      if (pass.y.numel() == 0) CHECK_EQ(difference(to_array(pass.grads[i]), Array(inputs[i].shape()), {0, 0}), "");
     }
   }
 }
@@ -255,6 +261,12 @@ TEST_CASE("every function of ops.h has a case") {
   CHECK(declared.size() > 60);
   for (const std::string& name : declared) CHECK_MESSAGE(covered.count(name) == 1, name, " has no case");
   for (const std::string& name : covered) CHECK_MESSAGE(declared.count(name) == 1, name, " is not in ops.h");
+}
+
+TEST_CASE("every op has a case with empty inputs") {
+  std::map<std::string, bool> has_empty;
+  for (const OpCase& op_case : all_cases()) has_empty[op_case.op] |= has_size(op_case, Size::empty);
+  for (const auto& [name, has] : has_empty) CHECK_MESSAGE(has, name, " has no case with when_empty");
 }
 
 // ops_test [--only=TEXT] [--bench]: TEXT is a part of a case's title. Other arguments are doctest's.

@@ -62,15 +62,16 @@ struct Over {
   Shape shape, large;
   std::vector<int> dims;
   bool keepdim;
+  std::optional<Shape> empty = {};
 };
 const Over kOver[] = {
     {"all", {3, 4, 5}, {300, 1001}, {}, false},
-    {"last", {6, 7}, {400, 513}, {-1}, false},
+    {"last", {6, 7}, {400, 513}, {-1}, false, Shape{0, 7}},
     {"long rows", {3, 300}, {3, 100001}, {1}, true},
-    {"first", {7, 6}, {513, 401}, {0}, false},
+    {"first", {7, 6}, {513, 401}, {0}, false, Shape{7, 0}},
     {"tall", {200, 3}, {100001, 3}, {0}, true},
-    {"middle", {3, 4, 5}, {20, 101, 33}, {1}, true},
-    {"outer and inner", {3, 4, 5}, {40, 11, 65}, {0, 2}, false},
+    {"middle", {3, 4, 5}, {20, 101, 33}, {1}, true, Shape{3, 4, 0}},
+    {"outer and inner", {3, 4, 5}, {40, 11, 65}, {0, 2}, false, Shape{3, 0, 5}},
     {"of one", {3, 1, 5}, {3, 1, 5}, {1}, false},
     {"zero_dim", {}, {}, {}, false},
 };
@@ -90,6 +91,7 @@ void add_cases(std::vector<OpCase>& out, const std::string& op, Reduction run,
                    .dtypes = {DType::f32, DType::f64, DType::bf16},
                    .f32 = {1e-5, 1e-5},
                    .half = {2e-2, 2e-2}});
+    out.back().inputs[0].empty = over.empty;
   }
 }
 
@@ -97,11 +99,12 @@ void add_cases(std::vector<OpCase>& out, const std::string& op, Reduction run,
 void add_index_cases(std::vector<OpCase>& out, const std::string& op,
                      const std::function<Tensor(const Tensor&, int, bool)>& run,
                      double (*reference)(const std::vector<double>&), bool differentiable) {
-  for (const auto& [what, shape, dim] : {std::tuple("last", Shape{4, 6}, -1), std::tuple("first", Shape{5, 3}, 0),
-                                         std::tuple("middle", Shape{2, 5, 3}, 1)}) {
+  for (const auto& [what, shape, empty, dim] :
+       {std::tuple("last", Shape{4, 6}, Shape{0, 6}, -1), std::tuple("first", Shape{5, 3}, Shape{5, 0}, 0),
+        std::tuple("middle", Shape{2, 5, 3}, Shape{2, 5, 0}, 1)}) {
     out.push_back({.op = op,
                    .what = what,
-                   .inputs = {floats(shape)},
+                   .inputs = {floats(shape).when_empty(empty)},
                    .run = [run, dim = dim](const std::vector<Tensor>& in) { return run(in[0], dim, dim == 0); },
                    .reference = [reference, dim = dim](
                                     const std::vector<Array>& in) { return reduce(in[0], {dim}, dim == 0, reference); },

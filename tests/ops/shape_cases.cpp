@@ -1,3 +1,4 @@
+#include <map>
 #include <numeric>
 
 #include "cases.h"
@@ -45,6 +46,15 @@ OpCase reshaping_case(const std::string& op, const std::string& what, const Shap
   return op_case;
 }
 
+// The same with an empty input too, and what comes of that.
+OpCase with_empty(OpCase op_case, const Shape& from, const Shape& to) {
+  op_case.inputs[0].when_empty(from);
+  op_case.reference = [to, usual = op_case.reference](const std::vector<Array>& in) {
+    return in[0].numel() == 0 ? Array(to) : usual(in);
+  };
+  return op_case;
+}
+
 Array joined(const std::vector<Array>& in, int dim) {
   Shape shape = in[0].shape;
   shape[dim] = 0;
@@ -72,11 +82,11 @@ std::vector<OpCase> shape_cases() {
                      }),
       reshaping_case("reshape", "across", {4, 6}, {3, 8},
                      [](const Tensor& x) {
-                       return reshape(x, {3, 8});
+                       return reshape(x, {x.numel() / 8, 8});
                      }),
       reshaping_case("view", "split", {4, 6}, {2, 2, 3, 2},
                      [](const Tensor& x) {
-                       return view(x.contiguous(), {2, 2, 3, 2});
+                       return view(x.contiguous(), {x.size(0) / 2, 2, 3, 2});
                      }),
       reshaping_case("flatten", "all", {2, 3, 4}, {24}, [](const Tensor& x) { return flatten(x); }),
       reshaping_case("flatten", "from 1", {2, 3, 4}, {2, 12}, [](const Tensor& x) { return flatten(x, 1); }),
@@ -134,7 +144,17 @@ std::vector<OpCase> shape_cases() {
       reshaping_case("to", "dtype and back", {3, 4}, {3, 4},
                      [](const Tensor& x) { return to(to(x, kFloat64), x.dtype()); }),
   };
+  const std::map<std::string, std::pair<Shape, Shape>> empty = {
+      {"reshape, across", {{0, 6}, {0, 8}}},     {"view, split", {{0, 6}, {0, 2, 3, 2}}},
+      {"flatten, from 1", {{0, 3, 4}, {0, 12}}}, {"squeeze, all", {{1, 0, 1, 4}, {0, 4}}},
+      {"unsqueeze, first", {{0, 4}, {1, 0, 4}}}, {"transpose, 2-D", {{0, 5}, {5, 0}}},
+      {"permute", {{2, 0, 4}, {4, 2, 0}}},       {"expand, size 1", {{0, 1}, {0, 4}}},
+      {"slice, middle", {{5, 0}, {2, 0}}},       {"select, row", {{4, 0}, {0}}},
+      {"split, second part", {{5, 0}, {2, 0}}},  {"to, dtype and back", {{0, 4}, {0, 4}}},
+  };
   for (OpCase& op_case : out) {
+    const auto found = empty.find(title(op_case));
+    if (found != empty.end()) op_case = with_empty(op_case, found->second.first, found->second.second);
     if (op_case.op == "clone") op_case.inputs[0].when_large({700, 501});
     if (op_case.op != "contiguous" && op_case.op != "clone") continue;
     op_case.inputs[0].when_empty({0, 4});
@@ -142,21 +162,22 @@ std::vector<OpCase> shape_cases() {
   }
   for (const int dim : {0, 1, -1}) {
     const int at = dim < 0 ? 1 : dim;
-    out.push_back({.op = "cat",
-                   .what = format("dim {}", dim),
-                   .inputs = {floats(at == 0 ? Shape{2, 3} : Shape{3, 2}), floats({3, 3}),
-                              floats(at == 0 ? Shape{1, 3} : Shape{3, 4})},
-                   .run = [dim](const std::vector<Tensor>& in) { return cat(in, dim); },
-                   .reference = [at](const std::vector<Array>& in) { return joined(in, at); },
-                   .dtypes = {DType::f32, DType::f64, DType::bf16, DType::f16}});
+    out.push_back(
+        {.op = "cat",
+         .what = format("dim {}", dim),
+         .inputs = {floats(at == 0 ? Shape{2, 3} : Shape{3, 2}), floats({3, 3}),
+                    floats(at == 0 ? Shape{1, 3} : Shape{3, 4}).when_empty(at == 0 ? Shape{0, 3} : Shape{3, 0})},
+         .run = [dim](const std::vector<Tensor>& in) { return cat(in, dim); },
+         .reference = [at](const std::vector<Array>& in) { return joined(in, at); },
+         .dtypes = {DType::f32, DType::f64, DType::bf16, DType::f16}});
     out.push_back({.op = "stack",
                    .what = format("dim {}", dim),
-                   .inputs = {floats({3}), floats({3})},
+                   .inputs = {floats({3}).when_empty({0}), floats({3}).when_empty({0})},
                    .run = [dim](const std::vector<Tensor>& in) { return stack(in, dim); },
                    .reference =
                        [at](const std::vector<Array>& in) {
                          std::vector<Array> rows = in;
-                         for (Array& row : rows) row.shape = at == 0 ? Shape{1, 3} : Shape{3, 1};
+                         for (Array& row : rows) row.shape = at == 0 ? Shape{1, row.numel()} : Shape{row.numel(), 1};
                          return joined(rows, at);
                        },
                    .dtypes = {DType::f32, DType::f64, DType::bf16, DType::f16}});

@@ -58,7 +58,8 @@ std::vector<OpCase> unary_cases() {
   relu_of_images.inputs = {floats({2, 3, 2, 2}).when_empty({0, 3, 2, 2})};
   OpCase not_case = {
       .op = "logical_not",
-      .inputs = {floats({3, 7}).with({0, 1, 0, 2, -1, 0, 5, 0, 0, 1, 2, 3, 0, 0, 1, 0, -0.0, 1, 0, 0, 7})},
+      .inputs =
+          {floats({3, 7}).with({0, 1, 0, 2, -1, 0, 5, 0, 0, 1, 2, 3, 0, 0, 1, 0, -0.0, 1, 0, 0, 7}).when_empty({0, 7})},
       .run = [](const std::vector<Tensor>& in) { return logical_not(in[0]); },
       .reference =
           [](const std::vector<Array>& in) { return elementwise(in[0], [](double x) { return x == 0 ? 1.0 : 0.0; }); },
@@ -85,7 +86,8 @@ std::vector<OpCase> unary_cases() {
       special_values(relu_case, edges),
       relu_of_images,
       unary_case(
-          "leaky_relu", [](const Tensor& x) { return leaky_relu(x, 0.2); }, [](double x) { return x > 0 ? x : 0.2 * x; }),
+          "leaky_relu", [](const Tensor& x) { return leaky_relu(x, 0.2); },
+          [](double x) { return x > 0 ? x : 0.2 * x; }),
       unary_case("gelu", gelu, [](double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); }),
       unary_case("gelu_tanh", gelu_tanh,
                  [](double x) { return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))); }),
