@@ -1,10 +1,10 @@
 // Scalar mathematics that both compilers accept, for element types float and double.
 //
-// The float functions exp, log, tanh, sigmoid and erf are ours: without branches, so that a loop over them vectorises,
-// and of the same text on every device. They are right to about 2 units in the last place over the whole range, with
-// infinities, nan and subnormal numbers as they should be (tests/unit/math_test.cpp measures that). All others are the
-// standard library's. Coefficients are minimax fits of the function named beside them, rounded to float one after the
-// other.
+// The float functions exp, log, tanh, sigmoid, softplus and erf are ours: without branches, so that a loop over them
+// vectorises, and of the same text on every device. They are right to about 2 units in the last place over the whole
+// range, with infinities, nan and subnormal numbers as they should be (tests/unit/math_test.cpp measures that). All
+// others are the standard library's. Coefficients are minimax fits of the function named beside them, rounded to float
+// one after the other.
 #pragma once
 
 #include <bit>
@@ -146,6 +146,23 @@ template <class T>
 RST_HD T sigmoid(T x) {
   const T e = exp(-abs(x));
   return (x < T(0) ? e : T(1)) / (T(1) + e);
+}
+
+namespace detail {
+// log(1 + x) for x in [0, 1], by 2 atanh(z) with z = x / (2 + x) of at most 1/3.
+RST_HD double small_log1p(double x) { return std::log1p(x); }
+RST_HD float small_log1p(float x) {
+  const float z = x / (2.0f + x), square = z * z;
+  // (atanh(z) / z - 1) / z^2
+  const float tail = polynomial(square, 0.333332092f, 0.200107187f, 0.140015125f, 0.140033901f);
+  return 2.0f * (z + z * square * tail);
+}
+}  // namespace detail
+
+// log(1 + exp(x)), with an exponential that cannot overflow.
+template <class T>
+RST_HD T softplus(T x) {
+  return (x > T(0) ? x : T(0)) + detail::small_log1p(exp(-abs(x)));
 }
 
 RST_HD float erf(float x) {

@@ -9,6 +9,7 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/simd.h"
+#include "kernels/cpu/walk.h"
 #include "kernels/math.h"
 
 namespace rstorch::kernels {
@@ -136,43 +137,51 @@ void cross_entropy_backward_cpu(CpuStream&, ConstView dy, ConstView logits, Cons
 // Pieces are cut the same way for any number of threads, so that sums are the same too.
 constexpr int64_t kPiece = 4096;
 
-// y = the reduction of value(i) over i in [0, n).
+// Calls f(piece, count, buffer) for the pieces of [0, n), each `count` elements from piece * kPiece on. The buffer has
+// room for a piece.
 template <class T, class F>
-void reduce(const CpuStream& stream, int64_t n, Reduction reduction, T* y, F value) {
+void for_each_piece(int64_t n, F f) {
+  parallel_for(divide_up(n, kPiece), kGrain / kPiece, [&](int64_t begin, int64_t end) {
+    alignas(64) T buffer[kPiece];
+    for (int64_t piece = begin; piece < end; ++piece) f(piece, std::min(kPiece, n - piece * kPiece), buffer);
+  });
+}
+
+// y = the reduction of n values. values_of(begin, count, buffer) gives those of a piece, as a function of i in
+// [0, count).
+template <class T, class F>
+void reduce(const CpuStream& stream, int64_t n, Reduction reduction, T* y, F values_of) {
   if (reduction == Reduction::none) {
-    return parallel_for(n, kGrain, [&](int64_t begin, int64_t end) {
-      vectorised([=] {
-        for (int64_t i = begin; i < end; ++i) y[i] = value(i);
+    return for_each_piece<T>(n, [&](int64_t piece, int64_t count, T* buffer) {
+      vectorised([to = y + piece * kPiece, count, value = values_of(piece * kPiece, count, buffer)] {
+        for (int64_t i = 0; i < count; ++i) to[i] = value(i);
       });
     });
   }
   const int64_t pieces = divide_up(n, kPiece);
   const Scratch<double> sums(stream, pieces);
-  parallel_for(pieces, kGrain / kPiece, [&](int64_t begin, int64_t end) {
-    for (int64_t piece = begin; piece < end; ++piece) {
-      double* const to = sums.data() + piece;
-      vectorised([=] {
-        *to = sum_lanes<double>(std::min(kPiece, n - piece * kPiece),
-                                [=](int64_t i) { return double(value(piece * kPiece + i)); });
-      });
-    }
+  for_each_piece<T>(n, [&](int64_t piece, int64_t count, T* buffer) {
+    vectorised([to = sums.data() + piece, count, value = values_of(piece * kPiece, count, buffer)] {
+      *to = sum_lanes<double>(count, [=](int64_t i) { return double(value(i)); });
+    });
   });
   double total = 0;
   for (int64_t piece = 0; piece < pieces; ++piece) total += sums.data()[piece];
   *y = T(reduction == Reduction::mean ? total / double(n) : total);
 }
 
-// dx[i] = gradient of result i * slope(i)
+// dx[i] = gradient of result i * its slope; slopes_of as values_of above.
 template <class T, class F>
-void spread(int64_t n, Reduction reduction, const T* dy, T* dx, F slope) {
+void spread(int64_t n, Reduction reduction, const T* dy, T* dx, F slopes_of) {
   const bool each = reduction == Reduction::none;
   const T scale = each ? T(1) : reduction == Reduction::mean ? *dy / T(n) : *dy;
-  parallel_for(n, kGrain, [&](int64_t begin, int64_t end) {
-    vectorised([=] {
+  for_each_piece<T>(n, [&](int64_t piece, int64_t count, T* buffer) {
+    const int64_t begin = piece * kPiece;
+    vectorised([=, from = dy + (each ? begin : 0), to = dx + begin, slope = slopes_of(begin, count, buffer)] {
       if (each) {
-        for (int64_t i = begin; i < end; ++i) dx[i] = dy[i] * slope(i);
+        for (int64_t i = 0; i < count; ++i) to[i] = from[i] * slope(i);
       } else {
-        for (int64_t i = begin; i < end; ++i) dx[i] = scale * slope(i);
+        for (int64_t i = 0; i < count; ++i) to[i] = scale * slope(i);
       }
     });
   });
@@ -180,67 +189,111 @@ void spread(int64_t n, Reduction reduction, const T* dy, T* dx, F slope) {
 
 void mse_loss_cpu(CpuStream& stream, ConstView x, ConstView target, Reduction reduction, View y) {
   dispatch(FullFloats{}, x.dtype, "mse_loss", [&]<class T>(Type<T>) {
-    reduce<T>(stream, x.numel(), reduction, y.as<T>(),
-              [a = x.as<T>(), b = target.as<T>()](int64_t i) { return (a[i] - b[i]) * (a[i] - b[i]); });
+    reduce<T>(stream, x.numel(), reduction, y.as<T>(), [&](int64_t begin, int64_t, T*) {
+      return [a = x.as<T>() + begin, b = target.as<T>() + begin](int64_t i) { return (a[i] - b[i]) * (a[i] - b[i]); };
+    });
   });
 }
 
 void mse_loss_backward_cpu(CpuStream&, ConstView dy, ConstView x, ConstView target, Reduction reduction, View dx) {
   dispatch(FullFloats{}, x.dtype, "mse_loss_backward", [&]<class T>(Type<T>) {
-    spread<T>(x.numel(), reduction, dy.as<T>(), dx.as<T>(),
-              [a = x.as<T>(), b = target.as<T>()](int64_t i) { return T(2) * (a[i] - b[i]); });
+    spread<T>(x.numel(), reduction, dy.as<T>(), dx.as<T>(), [&](int64_t begin, int64_t, T*) {
+      return [a = x.as<T>() + begin, b = target.as<T>() + begin](int64_t i) { return T(2) * (a[i] - b[i]); };
+    });
   });
 }
 
-// pos_weight for each element, or null: a copy where it was broadcast.
+// pos_weight as it was broadcast to x, piece by piece.
 template <class T>
 class PosWeight {
  public:
-  PosWeight(const CpuStream& stream, const ConstView& view)
-      : copy_(stream, view.defined() && !view.contiguous() ? view.numel() : 0) {
-    if (!view.defined()) return;
-    data_ = view.as<T>();
-    if (view.contiguous()) return;
-    data_ = copy_.data();
-    for (int64_t i = 0; i < view.numel(); ++i) {
-      int64_t rest = i, offset = 0;
-      for (int d = view.dims() - 1; d >= 0; --d) {
-        offset += rest % view.shape[d] * view.strides[d];
-        rest /= view.shape[d];
+  explicit PosWeight(const ConstView& view) : view_(view) {
+    for (int i = 0; i < view.dims(); ++i) {
+      const int64_t size = view.shape[i], stride = view.strides[i];
+      if (size == 1) continue;
+      // Dimensions that are steps of one walk are one, so that rows are long.
+      if (box_.dims > 0 && strides_[last()] == stride * size) {
+        box_.sizes[last()] *= size;
+      } else {
+        box_.sizes[size_t(box_.dims++)] = size;
       }
-      copy_.data()[i] = view.as<T>()[offset];
+      strides_[last()] = stride;
     }
+    if (box_.dims == 0) box_.sizes[size_t(box_.dims++)] = 1;
   }
-  const T* data() const { return data_; }
+
+  // The weights of `count` elements, put into the buffer where they do not lie in a row; null where there are none.
+  const T* of(int64_t begin, int64_t count, T* buffer) const {
+    if (!view_.defined()) return nullptr;
+    const T* const weights = view_.as<T>();
+    const int64_t stride = strides_[last()];
+    if (box_.dims == 1 && stride == 1) return weights + begin;
+    T* to = buffer;
+    box_.for_each_run(box_.at(begin), count, [&](const Index& index, int64_t run) {
+      const T* const from = weights + box_.offset(index, strides_);
+      if (stride == 1) {
+        std::copy_n(from, run, to);
+      } else {
+        for (int64_t i = 0; i < run; ++i) to[i] = from[i * stride];
+      }
+      to += run;
+    });
+    return buffer;
+  }
 
  private:
-  Scratch<T> copy_;
-  const T* data_ = nullptr;
+  size_t last() const { return size_t(box_.inner()); }
+
+  ConstView view_;
+  Box box_;
+  Index strides_{};  // in elements
 };
 
-// With w = 1 + (pos_weight - 1) t: (1 - t) x + w (log(1 + exp(-|x|)) + max(-x, 0)), PyTorch's stable form.
+// With w = 1 + (pos_weight - 1) t: (1 - t) x + w log(1 + exp(-x)), PyTorch's stable form. Two types instead of a null
+// pos_weight, which vectorised code would read with masks: from address 0 that takes hundreds of cycles.
+template <bool weighted, class T>
+struct LogitLoss {
+  const T *x, *target, *pos_weight;
+
+  T weight(int64_t i) const {
+    if constexpr (weighted) return T(1) + (pos_weight[i] - T(1)) * target[i];
+    return T(1);
+  }
+  T value(int64_t i) const { return (T(1) - target[i]) * x[i] + weight(i) * math::softplus(-x[i]); }
+  T slope(int64_t i) const { return (T(1) - target[i]) - weight(i) * math::sigmoid(-x[i]); }
+};
+
+// Calls f(loss_of), where loss_of(begin, count, buffer) is the LogitLoss of a piece.
+template <class T, class F>
+void with_logit_loss(const ConstView& x, const ConstView& target, const ConstView& pos_weight, F f) {
+  const PosWeight<T> weights(pos_weight);
+  const auto call = [&]<bool weighted>(std::bool_constant<weighted>) {
+    f([&](int64_t begin, int64_t count, T* buffer) -> LogitLoss<weighted, T> {
+      return {x.as<T>() + begin, target.as<T>() + begin, weights.of(begin, count, buffer)};
+    });
+  };
+  pos_weight.defined() ? call(std::true_type{}) : call(std::false_type{});
+}
+
 void bce_with_logits_cpu(CpuStream& stream, ConstView x, ConstView target, ConstView pos_weight, Reduction reduction,
                          View y) {
   dispatch(FullFloats{}, x.dtype, "bce_with_logits", [&]<class T>(Type<T>) {
-    const PosWeight<T> weight(stream, pos_weight);
-    reduce<T>(stream, x.numel(), reduction, y.as<T>(),
-              [a = x.as<T>(), t = target.as<T>(), p = weight.data()](int64_t i) {
-                const T w = p ? T(1) + (p[i] - T(1)) * t[i] : T(1);
-                const T magnitude = a[i] < T(0) ? -a[i] : a[i];
-                return (T(1) - t[i]) * a[i] + w * (std::log1p(math::exp(-magnitude)) + (a[i] < T(0) ? -a[i] : T(0)));
-              });
+    with_logit_loss<T>(x, target, pos_weight, [&](const auto& loss_of) {
+      reduce<T>(stream, x.numel(), reduction, y.as<T>(), [&](int64_t begin, int64_t count, T* buffer) {
+        return [loss = loss_of(begin, count, buffer)](int64_t i) { return loss.value(i); };
+      });
+    });
   });
 }
 
-void bce_with_logits_backward_cpu(CpuStream& stream, ConstView dy, ConstView x, ConstView target, ConstView pos_weight,
+void bce_with_logits_backward_cpu(CpuStream&, ConstView dy, ConstView x, ConstView target, ConstView pos_weight,
                                   Reduction reduction, View dx) {
   dispatch(FullFloats{}, x.dtype, "bce_with_logits_backward", [&]<class T>(Type<T>) {
-    const PosWeight<T> weight(stream, pos_weight);
-    spread<T>(x.numel(), reduction, dy.as<T>(), dx.as<T>(),
-              [a = x.as<T>(), t = target.as<T>(), p = weight.data()](int64_t i) {
-                const T w = p ? T(1) + (p[i] - T(1)) * t[i] : T(1);
-                return (T(1) - t[i]) - w * math::sigmoid(-a[i]);
-              });
+    with_logit_loss<T>(x, target, pos_weight, [&](const auto& loss_of) {
+      spread<T>(x.numel(), reduction, dy.as<T>(), dx.as<T>(), [&](int64_t begin, int64_t count, T* buffer) {
+        return [loss = loss_of(begin, count, buffer)](int64_t i) { return loss.slope(i); };
+      });
+    });
   });
 }
 

@@ -49,6 +49,8 @@ TEST_CASE("float functions are right to about two units in the last place") {
   CHECK_LT(worst_error([](float x) { return math::tanh(x); }, std::tanh), 2.5);
   CHECK_LT(worst_error([](float x) { return math::erf(x); }, std::erf), 1.5);
   CHECK_LT(worst_error([](float x) { return math::sigmoid(x); }, [](double x) { return 1 / (1 + std::exp(-x)); }), 2.5);
+  const auto softplus = [](double x) { return std::fmax(x, 0) + std::log1p(std::exp(-std::fabs(x))); };
+  CHECK_LT(worst_error([](float x) { return math::softplus(x); }, softplus), 2.5);
 }
 
 TEST_CASE("float functions at the edges") {
@@ -73,6 +75,9 @@ TEST_CASE("float functions at the edges") {
   CHECK(std::isnan(math::erf(NAN)));
   CHECK_EQ(math::sigmoid(-inf), 0);
   CHECK_EQ(math::sigmoid(inf), 1);
+  CHECK_EQ(math::softplus(inf), inf);
+  CHECK_EQ(math::softplus(-inf), 0);
+  CHECK(std::isnan(math::softplus(NAN)));
 }
 
 TEST_CASE("integer powers and saturation") {
