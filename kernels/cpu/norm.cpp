@@ -24,62 +24,85 @@ struct Layout {
   int64_t count() const { return batch * inner; }  // elements of a channel
 };
 
-// Sums over the elements of each channel, in f64: out[k * channels + c] for the k-th of K sums. f(c, i) gives, for the
-// element at x[i] of channel c, the K terms as an array. Every channel is summed by one thread, in order.
+constexpr int64_t kBlock = 16;  // channels of a task where they are neighbours
+
+// Sums of the rows [begin, end) for the `width` channels from `first` on, to out[k * channels + c].
 template <int K, class F>
-void channel_sums(const Layout& at, double* out, F f) {
-  constexpr int64_t kBlock = 16;  // channels of a task where they are neighbours
-  if (at.rows) {
-    const int64_t blocks = divide_up(at.channels, kBlock), rows = at.count(), channels = at.channels;
-    return parallel_for(blocks, std::max<int64_t>(kGrain / (rows * kBlock), 1), [&](int64_t begin, int64_t end) {
-      for (int64_t block = begin; block < end; ++block) {
-        const int64_t first = block * kBlock, width = std::min(kBlock, channels - first);
-        vectorised([=] {
-          double sums[K][kBlock] = {};
-          const auto add_row = [&](int64_t row, int64_t c) {
-            const auto terms = f(first + c, row * channels + first + c);
-            for (int k = 0; k < K; ++k) sums[k][c] += terms.value[k];
-          };
-          for (int64_t row = 0; row < rows; ++row) {
-            if (width == kBlock) {
-              for (int64_t c = 0; c < kBlock; ++c) add_row(row, c);
-            } else {
-              for (int64_t c = 0; c < width; ++c) add_row(row, c);
-            }
-          }
-          for (int k = 0; k < K; ++k) std::copy_n(sums[k], width, out + k * channels + first);
-        });
+void sum_rows(int64_t begin, int64_t end, int64_t channels, int64_t first, double* out, F f) {
+  vectorised([=, width = std::min(kBlock, channels - first)] {
+    double sums[K][kBlock] = {};
+    const auto add_row = [&](int64_t row, int64_t c) {
+      const auto terms = f(first + c, row * channels + first + c);
+      for (int k = 0; k < K; ++k) sums[k][c] += terms.value[k];
+    };
+    for (int64_t row = begin; row < end; ++row) {
+      if (width == kBlock) {
+        for (int64_t c = 0; c < kBlock; ++c) add_row(row, c);
+      } else {
+        for (int64_t c = 0; c < width; ++c) add_row(row, c);
       }
-    });
+    }
+    for (int k = 0; k < K; ++k) std::copy_n(sums[k], width, out + k * channels + first);
+  });
+}
+
+// The same for the planes of channel c in the images [begin, end).
+template <int K, class F>
+void sum_planes(int64_t begin, int64_t end, const Layout& at, int64_t c, double* out, F f) {
+  vectorised([=] {
+    constexpr int kLanes = 8;
+    double lanes[K][kLanes] = {};
+    for (int64_t n = begin; n < end; ++n) {
+      const int64_t first = (n * at.channels + c) * at.inner;
+      int64_t i = 0;
+      for (; i + kLanes <= at.inner; i += kLanes) {
+        for (int l = 0; l < kLanes; ++l) {
+          const auto terms = f(c, first + i + l);
+          for (int k = 0; k < K; ++k) lanes[k][l] += terms.value[k];
+        }
+      }
+      for (int l = 0; i + l < at.inner; ++l) {
+        const auto terms = f(c, first + i + l);
+        for (int k = 0; k < K; ++k) lanes[k][l] += terms.value[k];
+      }
+    }
+    for (int k = 0; k < K; ++k) {
+      double sum = 0;
+      for (int l = 0; l < kLanes; ++l) sum += lanes[k][l];
+      out[k * at.channels + c] = sum;
+    }
+  });
+}
+
+// Sums over the elements of each channel, in f64: out[k * channels + c] for the k-th of K sums. f(c, i) gives, for the
+// element at x[i] of channel c, the K terms as an array. Work is cut by channels and, so that few channels keep all
+// threads busy, by rows or images: into chunks that depend on the shape only, added up in order, and so do the bits.
+template <int K, class F>
+void channel_sums(const CpuStream& stream, const Layout& at, double* out, F f) {
+  constexpr int64_t most_chunks = 32, elements = 8192;  // a chunk has at least about that many of one task
+  const int64_t length = at.rows ? at.count() : at.batch,
+                groups = at.rows ? divide_up(at.channels, kBlock) : at.channels;
+  const int64_t each = at.rows ? std::min(kBlock, at.channels) : at.inner;  // elements of a task in a row or an image
+  const int64_t chunks = std::clamp<int64_t>(length * each / elements, 1, std::min(most_chunks, length));
+  const int64_t size = K * at.channels;
+  const Scratch<double> partial(stream, chunks > 1 ? chunks * size : 0);
+  parallel_tasks(chunks * groups, length * each / chunks, [&](int64_t from, int64_t to) {
+    for (int64_t task = from; task < to; ++task) {
+      const int64_t chunk = task / groups, group = task % groups;
+      const int64_t begin = length * chunk / chunks, end = length * (chunk + 1) / chunks;
+      double* const sums = chunks > 1 ? partial.data() + chunk * size : out;
+      if (at.rows) {
+        sum_rows<K>(begin, end, at.channels, group * kBlock, sums, f);
+      } else {
+        sum_planes<K>(begin, end, at, group, sums, f);
+      }
+    }
+  });
+  if (chunks == 1) return;
+  std::copy_n(partial.data(), size, out);
+  for (int64_t chunk = 1; chunk < chunks; ++chunk) {
+    for (int64_t i = 0; i < size; ++i) out[i] += partial.data()[chunk * size + i];
   }
-  parallel_for(at.channels, std::max<int64_t>(kGrain / std::max<int64_t>(at.count(), 1), 1),
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t c = begin; c < end; ++c) {
-                   vectorised([=] {
-                     constexpr int kLanes = 8;
-                     double lanes[K][kLanes] = {};
-                     for (int64_t n = 0; n < at.batch; ++n) {
-                       const int64_t first = (n * at.channels + c) * at.inner;
-                       int64_t i = 0;
-                       for (; i + kLanes <= at.inner; i += kLanes) {
-                         for (int l = 0; l < kLanes; ++l) {
-                           const auto terms = f(c, first + i + l);
-                           for (int k = 0; k < K; ++k) lanes[k][l] += terms.value[k];
-                         }
-                       }
-                       for (int l = 0; i + l < at.inner; ++l) {
-                         const auto terms = f(c, first + i + l);
-                         for (int k = 0; k < K; ++k) lanes[k][l] += terms.value[k];
-                       }
-                     }
-                     for (int k = 0; k < K; ++k) {
-                       double sum = 0;
-                       for (int l = 0; l < kLanes; ++l) sum += lanes[k][l];
-                       out[k * at.channels + c] = sum;
-                     }
-                   });
-                 }
-               });
 }
 
 struct Two {
@@ -118,7 +141,7 @@ void batch_norm_statistics_cpu(CpuStream& stream, ConstView x, double eps, doubl
     // Distances from the channel's first element, so that a large common offset does not swallow the variance.
     const Scratch<T> shift(stream, at.channels);
     for (int64_t c = 0; c < at.channels; ++c) shift.data()[c] = x.as<T>()[at.rows ? c : c * at.inner];
-    channel_sums<2>(at, sums.data(), [values = x.as<T>(), from = shift.data()](int64_t c, int64_t i) {
+    channel_sums<2>(stream, at, sums.data(), [values = x.as<T>(), from = shift.data()](int64_t c, int64_t i) {
       const double d = double(values[i]) - double(from[c]);
       return Two{{d, d * d}};
     });
@@ -170,7 +193,7 @@ void batch_norm_backward_cpu(CpuStream& stream, ConstView dy, ConstView x, Const
     const T* const out = dy.as<T>();
     const T* const center = mean.as<T>();
     if (statistics == Statistics::batch || dweight.defined() || dbias.defined()) {
-      channel_sums<2>(at, sums.data(), [=](int64_t c, int64_t i) {
+      channel_sums<2>(stream, at, sums.data(), [=](int64_t c, int64_t i) {
         const double g = double(out[i]);
         return Two{{g, g * (double(in[i]) - double(center[c]))}};
       });

@@ -73,7 +73,8 @@ std::vector<OpCase> norm_cases() {
       batch_norm_case("images", {2, 19, 3, 5}),
       {.op = "batch_norm",
        .what = "channels-last",
-       .inputs = {floats({2, 19, 3, 5}).contiguous_only(), floats({19}), floats({19})},
+       .inputs = {floats({2, 19, 3, 5}).contiguous_only().when_large({64, 16, 28, 28}), floats({19}).when_large({16}),
+                  floats({19}).when_large({16})},
        .run =
            [](const std::vector<Tensor>& in) {
              return batch_norm(channels_last(in[0]), in[1], in[2], {}, {}, {.training = true});
