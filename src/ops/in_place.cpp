@@ -54,8 +54,11 @@ Tensor& Tensor::mul_(Scalar other) {
 Tensor& Tensor::fill_(Scalar value) {
   const Op op("fill_");
   check_in_place("fill_", *this);
-  refuse_overlap("fill_", *this);
-  kernels::fill(op.stream(*this), mutable_view(), value);
+  View once = mutable_view();  // an element that an expanded tensor shows many times is written once
+  for (int i = 0; i < once.dims(); ++i) {
+    if (once.strides[i] == 0 && once.shape[i] > 1) once.shape[i] = 1;
+  }
+  kernels::fill(op.stream(*this), once, value);
   impl_->storage->bump_version();
   record_in_place("fill_", *this, inputs(*this), saves(), [](const Saved&, const Tensor&) { return Grads(1); });
   return *this;
