@@ -1,6 +1,7 @@
 // The PyTorch parity fixtures of tests/fixtures (see its README), and comparing tensors with them.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -49,7 +50,8 @@ class Fixture {
         {"F32", DType::f32}, {"F64", DType::f64}, {"I64", DType::i64}, {"I32", DType::i32}};
     const Shape shape(entry["shape"].get<std::vector<int64_t>>());
     const Tensor out = Tensor::empty(shape, {.dtype = dtypes.at(entry["dtype"])});
-    std::memcpy(out.raw_data(), bytes_.data() + begin_ + entry["data_offsets"][0].get<size_t>(), out.bytes());
+    const char* const from = bytes_.data() + begin_ + entry["data_offsets"][0].get<size_t>();
+    std::copy_n(from, out.bytes(), static_cast<char*>(out.raw_data()));  // none of an empty one, which has no memory
     return out;
   }
   // The tensors "case/prefix..." without that prefix.
