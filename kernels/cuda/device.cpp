@@ -74,7 +74,7 @@ constexpr size_t kBlasWorkspace = size_t(32) << 20;
 class DeviceStream final : public CudaStream {
  public:
   explicit DeviceStream(int device)
-      : CudaStream({DeviceType::cuda, device}, cuda_allocator(device)), stream_(shared_queue(device).stream) {}
+      : CudaStream({DeviceType::cuda, device}, &shared_queue(device).allocator), stream_(shared_queue(device).stream) {}
   ~DeviceStream() override {
     allocator().release(blas_workspace_, kBlasWorkspace);
     allocator().release(workspace_, workspace_bytes_);
@@ -159,8 +159,6 @@ std::string describe_cuda_device(int device) {
   return format("{}, sm_{}{}, {:.0f} GiB", properties.name, properties.major, properties.minor,
                 gib(properties.totalGlobalMem));
 }
-
-Allocator* cuda_allocator(int device) { return &shared_queue(device).allocator; }
 
 std::unique_ptr<Stream> make_cuda_stream(int device) { return std::make_unique<DeviceStream>(device); }
 

@@ -12,7 +12,6 @@ namespace rstorch::kernels {
 
 int cuda_device_count(std::string& why_none);
 std::string describe_cuda_device(int device);
-Allocator* cuda_allocator(int device);
 std::unique_ptr<Stream> make_cuda_stream(int device);
 
 }  // namespace rstorch::kernels

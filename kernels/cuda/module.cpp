@@ -19,8 +19,7 @@ void install() {
   install_matmul();
 }
 
-constexpr CudaModule table = {kVersion,         install,        cuda_device_count,
-                              make_cuda_stream, cuda_allocator, describe_cuda_device};
+constexpr CudaModule table = {kVersion, install, cuda_device_count, make_cuda_stream, describe_cuda_device};
 
 }  // namespace
 }  // namespace rstorch::kernels

@@ -18,10 +18,9 @@ struct CudaModule {
   // How many devices there are; for none, `why_none` is one line that names the missing piece.
   int (*device_count)(std::string& why_none);
   // A queue to the device for one thread. All queues of a device feed one CUDA stream, so work is done in the order in
-  // which it was queued, whatever the thread.
+  // which it was queued, whatever the thread. Their one allocator hands released memory out again at once: safe, because
+  // the device works in one order. It is never destroyed.
   std::unique_ptr<Stream> (*make_stream)(int device);
-  // Released memory is handed out again at once: safe, because the device works in one order. Never destroyed.
-  Allocator* (*allocator)(int device);
   std::string (*describe)(int device);  // "NVIDIA H100 80GB HBM3, sm_90, 79 GiB"
 };
 

@@ -67,11 +67,12 @@ struct Wanted {
   bool fits(const Tensor& x) const { return x.shape() == shape && x.dtype() == dtype && x.device() == device; }
   std::string text() const { return text_of(shape, dtype, device); }
 };
+std::string text_of(const Tensor& x) { return text_of(x.shape(), x.dtype(), x.device()); }
 
 void check_gradient(const Node& node, size_t input, const Tensor& gradient, const Wanted& wanted) {
   if (wanted.fits(gradient)) return;
   throw InternalError(format("{}: the gradient of input {} is {}, the input {}", node.name, input,
-                             text_of(gradient.shape(), gradient.dtype(), gradient.device()), wanted.text()));
+                             text_of(gradient), wanted.text()));
 }
 
 // Each hook may put another gradient in the place of this one.
@@ -80,8 +81,8 @@ void run_hooks(const std::vector<std::function<Tensor(const Tensor&)>>& hooks, T
     Tensor replaced = hook(gradient);
     if (!replaced.defined()) continue;
     if (!wanted.fits(replaced)) {
-      throw AutogradError(format("a gradient hook returned {}, the gradient is {}",
-                                 text_of(replaced.shape(), replaced.dtype(), replaced.device()), wanted.text()));
+      throw AutogradError(
+          format("a gradient hook returned {}, the gradient is {}", text_of(replaced), wanted.text()));
     }
     gradient = std::move(replaced);
   }

@@ -11,7 +11,6 @@ namespace rstorch {
 // device begin with one allocator, which outlives every tensor. Throws DeviceError where the device does not exist.
 Stream& current_stream(Device device);
 
-
 namespace cuda {
 
 // True if the module (kernels/cuda/module.h), a driver and a device are there. The first question about CUDA opens the

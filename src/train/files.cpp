@@ -65,15 +65,12 @@ void fail(std::string_view operation, const Path& path, size_t bytes) {
   if (reason == ENOSPC || reason == EDQUOT) {
     std::error_code no_space;
     const auto left = std::filesystem::space(path.has_parent_path() ? path.parent_path() : ".", no_space);
-    std::string room;
-    if (bytes > 0) room = format(" ({} bytes to write", bytes);
-    if (path == "stdout" || no_space) {  // who knows where that leads
-      room += room.empty() ? "" : ")";
-    } else {
-      room += format("{}{} bytes free)", room.empty() ? " (" : ", ", left.available);
-    }
-    throw CheckpointError(
-        format("cannot {} {}: the disk is full: {}{}", operation, path.string(), std::strerror(reason), room),
+    std::vector<std::string> room;
+    if (bytes > 0) room.push_back(format("{} bytes to write", bytes));
+    const bool known = path != "stdout" && !no_space;  // who knows where stdout leads
+    if (known) room.push_back(format("{} bytes free", left.available));
+    throw CheckpointError(format("cannot {} {}: the disk is full: {}{}", operation, path.string(),
+                                 std::strerror(reason), room.empty() ? "" : format(" ({})", join(room, ", "))),
                           "free some space and start it again with --resume, or put the run elsewhere with run.dir",
                           kDiskFull);
   }

@@ -89,6 +89,27 @@ double binary_entropy(double x, double t, double pos_weight) {
 }  // namespace
 
 std::vector<OpCase> loss_cases() {
+  const OpCase pos_weight = {
+      .op = "binary_cross_entropy_with_logits",
+      .what = "pos_weight, none",
+      .inputs = {floats({4, 3}).in_range(-4, 4).when_empty({0, 3}).when_large({4096, 1000}),
+                 floats({4, 3}).in_range(0, 1).without_grad().when_empty({0, 3}).when_large({4096, 1000}),
+                 floats({3}).with({0.5, 1, 3}).without_grad().when_large({1000})},
+      .run =
+          [](const std::vector<Tensor>& in) {
+            return binary_cross_entropy_with_logits(in[0], in[1], in[2], Reduction::none);
+          },
+      .reference =
+          [](const std::vector<Array>& in) {
+            Array y(in[0].shape);
+            for (int64_t i = 0; i < y.numel(); ++i)
+              y[i] = binary_entropy(in[0][i], in[1][i], in[2][i % in[2].numel()]);
+            return y;
+          }};
+  OpCase one_pos_weight = pos_weight;
+  one_pos_weight.what = "one pos_weight";
+  one_pos_weight.inputs = {floats({4, 3}).in_range(-4, 4), floats({4, 3}).in_range(0, 1).without_grad(),
+                           floats({}).with({3}).without_grad()};
   return {
       cross_entropy_case({"", {4, 7}, {4}, {1, 6, 0, 3}}),
       cross_entropy_case({"one class", {3, 1}, {3}, {0, 0, 0}}),
@@ -123,22 +144,7 @@ std::vector<OpCase> loss_cases() {
            [](const std::vector<Array>& in) {
              return mean_of(elementwise(in[0], in[1], [](double x, double t) { return binary_entropy(x, t, 1); }));
            }},
-      {.op = "binary_cross_entropy_with_logits",
-       .what = "pos_weight, none",
-       .inputs = {floats({4, 3}).in_range(-4, 4).when_empty({0, 3}).when_large({4096, 1000}),
-                  floats({4, 3}).in_range(0, 1).without_grad().when_empty({0, 3}).when_large({4096, 1000}),
-                  floats({3}).with({0.5, 1, 3}).without_grad().when_large({1000})},
-       .run =
-           [](const std::vector<Tensor>& in) {
-             return binary_cross_entropy_with_logits(in[0], in[1], in[2], Reduction::none);
-           },
-       .reference =
-           [](const std::vector<Array>& in) {
-             Array y(in[0].shape);
-             for (int64_t i = 0; i < y.numel(); ++i)
-               y[i] = binary_entropy(in[0][i], in[1][i], in[2][i % in[2].numel()]);
-             return y;
-           }},
+      pos_weight,
       {.op = "binary_cross_entropy_with_logits",
        .what = "pos_weight of channels, mean",
        .inputs = {floats({2, 3, 5}).in_range(-4, 4).when_large({40, 3, 700}),
@@ -152,20 +158,7 @@ std::vector<OpCase> loss_cases() {
                y[i] = binary_entropy(in[0][i], in[1][i], in[2][i / y.size(2) % y.size(1)]);
              return mean_of(y);
            }},
-      {.op = "binary_cross_entropy_with_logits",
-       .what = "one pos_weight",
-       .inputs = {floats({4, 3}).in_range(-4, 4), floats({4, 3}).in_range(0, 1).without_grad(),
-                  floats({}).with({3}).without_grad()},
-       .run =
-           [](const std::vector<Tensor>& in) {
-             return binary_cross_entropy_with_logits(in[0], in[1], in[2], Reduction::none);
-           },
-       .reference =
-           [](const std::vector<Array>& in) {
-             Array y(in[0].shape);
-             for (int64_t i = 0; i < y.numel(); ++i) y[i] = binary_entropy(in[0][i], in[1][i], in[2][0]);
-             return y;
-           }},
+      one_pos_weight,
   };
 }
 
