@@ -38,6 +38,9 @@ std::shared_ptr<MappedFile> MappedFile::open(const std::filesystem::path& path) 
   return std::shared_ptr<MappedFile>(new MappedFile(static_cast<std::byte*>(memory), bytes));
 }
 
+// Kernels before 5.14 refuse, and then pages come one by one.
+void MappedFile::read_ahead() const noexcept { ::madvise(data_, bytes_, MADV_POPULATE_READ); }
+
 MappedFile::~MappedFile() {
   if (data_) ::munmap(data_, bytes_);
 }

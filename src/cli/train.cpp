@@ -71,7 +71,8 @@ ExitCode run(const Arguments& arguments) {
   if (arguments.dry_run) {
     const Device device = loaded.experiment.choose_device();
     const data::OpenedData data = open_data(loaded.experiment, limits);
-    Learner learner = make_learner(loaded.experiment, *data.train, device);
+    const optim::RunLength length = run_length(loaded.experiment, *data.train);
+    Learner learner = make_learner(loaded.experiment, *data.train, length, device);
     print(plan_text(make_plan(loaded.experiment)));
     print(format("\n{}: {}\nnothing was trained or written\n", loaded.experiment.config.run.name,
                  describe_run(data, learner.model(), device)));

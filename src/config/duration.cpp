@@ -1,5 +1,6 @@
 #include "config/duration.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -66,6 +67,12 @@ std::string Duration::text() const {
   std::string_view word = unit_name(unit);
   if (amount == 1) word.remove_suffix(1);
   return number_text(amount) + " " + std::string(word);
+}
+
+int64_t in_steps(const Duration& duration, int64_t steps_per_epoch) {
+  const double factor = duration.unit == Unit::epochs ? double(steps_per_epoch) : 1;
+  if (duration.amount == 0) return 0;
+  return std::max<int64_t>(1, std::llround(std::min(duration.amount * factor, 1e18)));
 }
 
 std::optional<Duration> parse_duration(std::string_view text) {

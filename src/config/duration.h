@@ -1,6 +1,7 @@
 // An amount with a unit: `10 epochs`, `500 steps`, `2h`, `60s`, `524288 tokens`.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,6 +25,9 @@ struct Duration {
 };
 
 std::string_view unit_name(Unit unit);  // "steps", "epochs", "time", "tokens", "samples"
+
+// Steps or epochs as a number of steps: 0 for none, else 1 to 1e18.
+int64_t in_steps(const Duration& duration, int64_t steps_per_epoch);
 
 // The amount and the unit, or nothing when the text is no such quantity.
 std::optional<Duration> parse_duration(std::string_view text);

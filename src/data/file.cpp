@@ -13,10 +13,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Tensor map_file(const fs::path& path) {
-  const std::shared_ptr<MappedFile> file = MappedFile::open(path);
-  if (file && file->bytes() == 0) return Tensor::empty({0}, {.dtype = DType::u8});
-  if (file) return Tensor::wrap(file->data(), {int64_t(file->bytes())}, DType::u8, file);
+std::shared_ptr<MappedFile> open_file(const fs::path& path) {
+  if (auto file = MappedFile::open(path)) return file;
   const int reason = errno;
   std::error_code ignored;
   const std::string why = fs::is_directory(path, ignored) ? "it is a folder, wanted a file"
@@ -29,9 +27,8 @@ Tensor map_file(const fs::path& path) {
 constexpr size_t kSmallestGzip = 18;    // header, an empty block, trailer
 constexpr size_t kLargestRatio = 1032;  // what deflate can reach, so what a damaged trailer cannot exceed
 
-bool is_gzip(const Tensor& bytes) {
-  const uint8_t* const begin = bytes.data<uint8_t>();
-  return bytes.numel() >= 2 && begin[0] == 0x1f && begin[1] == 0x8b;
+bool is_gzip(const MappedFile& file) {
+  return file.bytes() >= 2 && file.data()[0] == std::byte(0x1f) && file.data()[1] == std::byte(0x8b);
 }
 
 // The trailer's last four bytes: the length of the last member, usually the only one, modulo 2^32.
@@ -64,8 +61,9 @@ Inflated inflate(const uint8_t* bytes, size_t count, uint8_t* out, size_t capaci
 }
 
 // libdeflate rather than zlib: MNIST is open in 50 ms instead of 215.
-Tensor gunzip(const Tensor& packed, const fs::path& path) {
-  const uint8_t* const bytes = packed.data<uint8_t>();
+Tensor gunzip(const MappedFile& packed, const fs::path& path) {
+  packed.read_ahead();
+  const auto* const bytes = reinterpret_cast<const uint8_t*>(packed.data());
   const size_t count = packed.bytes();
   if (count < kSmallestGzip) {
     throw damaged(path, count, "the end of the file", format("a gzip file of at least {} bytes", kSmallestGzip));
@@ -92,8 +90,10 @@ DataError damaged(const fs::path& path, size_t offset, const std::string& got, c
 }
 
 Tensor read_bytes(const fs::path& path) {
-  const Tensor bytes = map_file(path);
-  return is_gzip(bytes) ? gunzip(bytes, path) : bytes;
+  const std::shared_ptr<MappedFile> file = open_file(path);
+  if (is_gzip(*file)) return gunzip(*file, path);
+  if (file->bytes() == 0) return Tensor::empty({0}, {.dtype = DType::u8});
+  return Tensor::wrap(file->data(), {int64_t(file->bytes())}, DType::u8, file);
 }
 
 }  // namespace rstorch::data

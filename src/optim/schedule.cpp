@@ -15,15 +15,7 @@ using config::Duration;
 using config::Unit;
 
 int64_t steps_of(const Duration& duration, const RunLength& run, std::string_view key) {
-  constexpr double kForever = 1e18;
-  switch (duration.unit) {
-    case Unit::steps:
-      return std::llround(duration.amount);
-    case Unit::epochs:
-      return std::llround(std::min(duration.amount * double(run.steps_per_epoch), kForever));
-    default:
-      break;
-  }
+  if (duration.unit == Unit::steps || duration.unit == Unit::epochs) return in_steps(duration, run.steps_per_epoch);
   throw ArgumentError(format("lr_scheduler: {} is {}", key, duration.text()), "use steps or epochs");
 }
 
@@ -134,9 +126,7 @@ class Step final : public WarmedUp {
     }
   };
   Step(double lr, const RunLength& run, const Config& config)
-      : WarmedUp(lr, run, config),
-        step_size_(std::max<int64_t>(1, steps_of(config.step_size, run, "step_size"))),
-        gamma_(config.gamma) {}
+      : WarmedUp(lr, run, config), step_size_(steps_of(config.step_size, run, "step_size")), gamma_(config.gamma) {}
 
  private:
   double decayed(int64_t step) const override { return peak() * std::pow(gamma_, double(step / step_size_)); }

@@ -22,11 +22,12 @@ struct LoadedModule {
 };
 
 constexpr const char* kModuleFile = "rstorch_cuda.so";
+constexpr const char* kModuleVariable = "RSTORCH_CUDA_MODULE";  // a path: this module and no other, whatever the driver
 
-// What RSTORCH_CUDA_MODULE names; else beside the program, as installed, as built (from the program, from a test); else
+// What the variable names; else beside the program, as installed, as built (from the program, from a test); else
 // wherever the loader finds it.
 std::string module_path() {
-  if (const char* path = std::getenv("RSTORCH_CUDA_MODULE")) return path;
+  if (const char* path = std::getenv(kModuleVariable)) return path;
   std::error_code failed;
   const auto program = std::filesystem::read_symlink("/proc/self/exe", failed);
   if (failed) return kModuleFile;
@@ -37,8 +38,15 @@ std::string module_path() {
   return kModuleFile;
 }
 
+// Without a driver the module's libraries, 200 MB, need not be opened to learn that there is no device. Never closed.
+bool has_driver() { return dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL) != nullptr; }
+
 LoadedModule load_module() {
   LoadedModule out;
+  if (!std::getenv(kModuleVariable) && !has_driver()) {
+    out.why = "there is no NVIDIA driver, libcuda.so.1";
+    return out;
+  }
   // RTLD_NOW: a module of another program fails here, by the name of a kernel, and not later. Never closed.
   void* library = dlopen(module_path().c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {

@@ -136,7 +136,7 @@ BenchResult run_bench(const Experiment& experiment, const BenchOptions& options)
   BenchResult result;
   const Device device = experiment.choose_device();
   const data::DatasetPtr data = experiment.data.open(experiment.seed()).train;
-  Learner learner = make_learner(experiment, *data, device);
+  Learner learner = make_learner(experiment, *data, run_length(experiment, *data), device);
   const data::DataLoader loader(*data, experiment.data.train_options(experiment.seed()));
   const data::Batch batch = *loader.stream(0, 1).next();
 

@@ -2,25 +2,18 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 
 #include "config/duration.h"
 
 namespace rstorch {
 
-// A number of steps or epochs in steps, at least one.
-inline int64_t in_steps(const config::Duration& duration, int64_t steps_per_epoch) {
-  const double factor = duration.unit == config::Unit::epochs ? double(steps_per_epoch) : 1;
-  return std::max<int64_t>(1, std::llround(std::min(duration.amount * factor, 1e18)));
-}
-
 class Cadence {
  public:
   // `seconds`: of training so far.
   Cadence(const config::Duration& every, int64_t steps_per_epoch, double seconds)
       : by_time_(every.unit == config::Unit::seconds),
-        steps_(by_time_ ? 0 : in_steps(every, steps_per_epoch)),
+        steps_(by_time_ ? 0 : config::in_steps(every, steps_per_epoch)),
         period_(every.amount),
         last_(seconds) {}
 

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "train/cadence.h"
-
 namespace rstorch {
 namespace {
 
@@ -45,7 +43,10 @@ std::optional<Goal> stopping_goal(const Experiment& experiment) {
 RunEnd run_end(const Experiment& experiment, const optim::RunLength& length, std::optional<int64_t> limit) {
   RunEnd end{length.total_steps, stopping_goal(experiment)};
   if (limit) end.last_step = std::min(*limit, end.last_step.value_or(*limit));
-  if (end.goal) end.patience = in_steps(experiment.config.trainer.early_stopping->patience, length.steps_per_epoch);
+  if (end.goal) {
+    const config::Duration& patience = experiment.config.trainer.early_stopping->patience;
+    end.patience = config::in_steps(patience, length.steps_per_epoch);
+  }
   return end;
 }
 

@@ -68,9 +68,9 @@ Learner::Learner(const Experiment& experiment, nn::BuiltModel model, const optim
   }
 }
 
-Learner make_learner(const Experiment& experiment, const data::Dataset& training_data, Device device) {
+Learner make_learner(const Experiment& experiment, const data::Dataset& training_data, const optim::RunLength& length,
+                     Device device) {
   const data::SampleSpec& spec = training_data.spec();
-  const optim::RunLength length = run_length(experiment, training_data);
   check_training_fit(experiment, spec, training_data.size());
   return {experiment, experiment.build_model(spec, device), length, device};
 }

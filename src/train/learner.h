@@ -22,7 +22,8 @@ optim::RunLength run_length(const Experiment& experiment, const data::Dataset& t
 
 class Learner;
 // For this training data, once it is known that model, loss and metrics fit it. Throws ConfigReport, DataError.
-Learner make_learner(const Experiment& experiment, const data::Dataset& training_data, Device device);
+Learner make_learner(const Experiment& experiment, const data::Dataset& training_data, const optim::RunLength& length,
+                     Device device);
 
 class Learner {
  public:

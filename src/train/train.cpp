@@ -82,11 +82,11 @@ void warn_of_changes(const Experiment& experiment, const data::OpenedData& data,
                                     const std::vector<std::string>& changed) {
   std::string message = error.what();
   if (!changed.empty()) message += format("\nthe config differs from the checkpoint's in: {}", join(changed, ", "));
-  throw CheckpointError(
-      format("{} does not fit this config: {}", from.folder().string(), message),
-      error.hint().empty() ? "bring back what the config was; or begin a new run, with the weights that fit: "
-                             "model.weights={load: CHECKPOINT, strict: false}"
-                           : error.hint());
+  throw CheckpointError(format("{} does not fit this config: {}", from.folder().string(), message),
+                        error.hint().empty()
+                            ? "bring back what the config was; or begin a new run, with the weights that fit: "
+                              "model.weights={load: CHECKPOINT, strict: false}"
+                            : error.hint());
 }
 
 void write_configs(const files::Path& run, const TrainRequest& request) {
@@ -144,7 +144,7 @@ TrainResult train(const TrainRequest& request) {
   // All that may go wrong with what the user gave goes wrong before there is a run folder.
   const optim::RunLength length = run_length(experiment, *data.train);
   const RunEnd end = run_end(experiment, length, request.limits.steps);
-  Learner learner = make_learner(experiment, *data.train, device);
+  Learner learner = make_learner(experiment, *data.train, length, device);
 
   RunStart start = start_run(config.run.dir, config.run.name, config.checkpoint.resume);
   const files::Path run = start.directory.path();

@@ -23,7 +23,9 @@ const fs::path kProgram = fs::read_symlink("/proc/self/exe");
 
 // Where the build puts the module; it is not there in a build without CUDA.
 fs::path module_file() { return kProgram.parent_path() / "../../kernels/cuda/rstorch_cuda.so"; }
+// And names it, so that this process opens it whether there is a driver or not.
 bool has_module() {
+  setenv("RSTORCH_CUDA_MODULE", module_file().c_str(), 1);
   if (fs::exists(module_file())) return true;
   MESSAGE("skipped: this build has no CUDA module");
   return false;
@@ -37,11 +39,12 @@ std::string output_of(const std::string& command) {
   return out;
 }
 
-// What a process with this RSTORCH_CUDA_MODULE says. Each process opens the module once.
-std::string why_with_module(const std::string& path) {
-  return output_of("RSTORCH_CUDA_MODULE='" + path + "' '" + kProgram.string() +
+// What a process in this environment says. Each process opens the module once.
+std::string why_in(const std::string& environment) {
+  return output_of("env " + environment + " '" + kProgram.string() +
                    "' --no-skip --no-version --test-case='say why CUDA is unavailable'");
 }
+std::string why_with_module(const std::string& path) { return why_in("RSTORCH_CUDA_MODULE='" + path + "'"); }
 
 bool mapped(const std::string& library) {
   std::ifstream maps("/proc/self/maps");
@@ -55,7 +58,7 @@ bool contains(const std::string& text, const std::string& part) { return text.fi
 }  // namespace
 
 TEST_CASE("say why CUDA is unavailable" * doctest::skip()) {
-  std::printf("why: %s\n", cuda::why_unavailable().c_str());
+  std::printf("why: %s; %s\n", cuda::why_unavailable().c_str(), mapped("libcublas") ? "opened" : "not opened");
 }
 
 // First of all tests of this program that ask about CUDA.
@@ -64,6 +67,12 @@ TEST_CASE("a program that asks nothing about CUDA opens no library of it") {
   CHECK_FALSE(mapped("rstorch_cuda"));
   CHECK_FALSE(mapped("libcublas"));
   CHECK_FALSE(mapped("libcuda"));
+}
+
+TEST_CASE("without a driver the module's libraries are not opened to learn that there is no device") {
+  if (fs::exists("/dev/nvidiactl")) return;
+  const std::string why = why_in("-u RSTORCH_CUDA_MODULE");
+  CHECK_MESSAGE(contains(why, "why: there is no NVIDIA driver, libcuda.so.1; not opened\n"), why);
 }
 
 TEST_CASE("the reason names the module that cannot be opened") {

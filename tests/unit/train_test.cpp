@@ -11,8 +11,8 @@
 #include "config/load.h"
 #include "fault_injection.h"  // for its fsync, which does not wait
 #include "fixture.h"
-#include "tests/sanitized.h"
 #include "temporary_folder.h"
+#include "tests/sanitized.h"
 #include "train/bench.h"
 #include "train/plan.h"
 #include "train/predict.h"
@@ -184,7 +184,8 @@ TEST_SUITE("resume") {
     do {
       result = train_text(kEverything, part);
       ++processes;
-      if (result.outcome == Trainer::Outcome::stopped) CHECK(result.stop_reason == format("trainer.max_time ({}s)", kSlowdown / 1000));
+      if (result.outcome == Trainer::Outcome::stopped)
+        CHECK(result.stop_reason == format("trainer.max_time ({}s)", kSlowdown / 1000));
     } while (result.outcome == Trainer::Outcome::stopped && processes < 100);
     CHECK(result.outcome == Trainer::Outcome::finished);
     CHECK(processes > 2);
@@ -798,9 +799,9 @@ trainer: {max_epochs: 1}
   }
 
   TEST_CASE("how often") {
-    CHECK(in_steps(Duration::epochs(0.5), 9) == 5);
-    CHECK(in_steps(Duration::epochs(0.001), 9) == 1);
-    CHECK(in_steps(Duration::steps(50), 9) == 50);
+    CHECK(config::in_steps(Duration::epochs(0.5), 9) == 5);
+    CHECK(config::in_steps(Duration::epochs(0.001), 9) == 1);
+    CHECK(config::in_steps(Duration::steps(50), 9) == 50);
     Cadence by_time(Duration::seconds(10), 9, 3);
     CHECK(!by_time.due(1, 12.9));
     CHECK(by_time.due(2, 13));
