@@ -13,10 +13,14 @@ namespace {
 
 spdlog::level::level_enum spd(Level level) {
   switch (level) {
-    case Level::debug: return spdlog::level::debug;
-    case Level::info: return spdlog::level::info;
-    case Level::warning: return spdlog::level::warn;
-    case Level::error: return spdlog::level::err;
+    case Level::debug:
+      return spdlog::level::debug;
+    case Level::info:
+      return spdlog::level::info;
+    case Level::warning:
+      return spdlog::level::warn;
+    case Level::error:
+      return spdlog::level::err;
   }
   return spdlog::level::info;
 }
@@ -39,7 +43,11 @@ Sinks& sinks() {
   return instance;
 }
 
+thread_local bool muted = false;
+
 }  // namespace
+
+void mute_thread() { muted = true; }
 
 void set_level(Level level) { sinks().console->set_level(spd(level)); }
 void set_stderr(bool enabled) { sinks().console_enabled = enabled; }
@@ -65,6 +73,7 @@ void set_file(const std::string& path) {
 }
 
 void write(Level level, std::string_view message) {
+  if (muted && level < Level::error) return;
   Sinks& all = sinks();
   if (all.console_enabled) {
     const char* prefix = level == Level::warning ? "warning: " : level == Level::debug ? "debug: " : "";

@@ -17,6 +17,9 @@ void set_file(const std::string& path);
 // Switches the copy on stderr on or off (progress bars own the terminal while they run).
 void set_stderr(bool enabled);
 
+// Of several ranks one speaks: from here on this thread's messages below error are dropped.
+void mute_thread();
+
 void write(Level level, std::string_view message);
 inline void debug(std::string_view message) { write(Level::debug, message); }
 inline void info(std::string_view message) { write(Level::info, message); }

@@ -19,7 +19,7 @@ ExitCode run(const Arguments& arguments) {
   };
   const SavedModel saved(arguments.checkpoint, arguments.overrides, change);
   report.throw_if_errors();
-  const Metrics metrics = evaluate(saved);
+  const Metrics metrics = evaluate(saved, *dist::single());
   if (!arguments.json) {
     print(metrics_text(metrics) + "\n");
     return ExitCode::success;

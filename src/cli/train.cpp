@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/load.h"
+#include "cli/ranks.h"
 #include "train/plan.h"
 #include "train/text_table.h"
 
@@ -19,6 +20,7 @@ struct Arguments {
   bool resume = false;
   bool smoke = false;
   bool dry_run = false;
+  int simulate_ranks = 0;
 };
 
 // As a shell reads it back.
@@ -64,7 +66,7 @@ void say_how_it_ended(const TrainResult& result, const Arguments& arguments) {
                (result.run / "checkpoints" / "last").string()));
 }
 
-ExitCode run(const Arguments& arguments) {
+ExitCode run(const Arguments& arguments, dist::ProcessGroup& group) {
   LoadedConfig loaded = load_config(arguments.config, arguments.overrides, arguments.smoke ? Size::smoke : Size::full);
   if (arguments.resume) loaded.experiment.config.checkpoint.resume = "auto";
   const RunLimits limits = arguments.smoke ? RunLimits::smoke() : RunLimits();
@@ -72,15 +74,16 @@ ExitCode run(const Arguments& arguments) {
     const Device device = loaded.experiment.choose_device();
     const data::OpenedData data = open_data(loaded.experiment, limits);
     const optim::RunLength length = run_length(loaded.experiment, *data.train);
-    Learner learner = make_learner(loaded.experiment, *data.train, length, device);
+    Learner learner = make_learner(loaded.experiment, *data.train, length, device, group);
+    if (!group.is_root()) return ExitCode::success;
     print(plan_text(make_plan(loaded.experiment)));
     print(format("\n{}: {}\nnothing was trained or written\n", loaded.experiment.config.run.name,
                  describe_run(data, learner.model(), device)));
     return ExitCode::success;
   }
   std::signal(SIGPIPE, SIG_IGN);  // who reads what a run says may leave; the run goes on
-  const TrainResult result = train({loaded.experiment, loaded.text, limits});
-  say_how_it_ended(result, arguments);
+  const TrainResult result = train({loaded.experiment, loaded.text, limits}, group);
+  if (group.is_root()) say_how_it_ended(result, arguments);
   return result.outcome == Trainer::Outcome::stopped ? ExitCode::requeue : ExitCode::success;
 }
 
@@ -95,7 +98,13 @@ void add_train(CLI::App& program, Action& action) {
   command.add_flag("--resume", arguments->resume, "Continue an unfinished run of this name.");
   command.add_flag("--smoke", arguments->smoke, "A few small steps, to see that everything works.");
   command.add_flag("--dry-run", arguments->dry_run, "Read the config, open the data, build the model, and stop.");
-  command.callback([&action, arguments] { action = [arguments] { return run(*arguments); }; });
+  command.add_option("--simulate-ranks", arguments->simulate_ranks, "Train with so many ranks, as threads.")
+      ->check(CLI::Range(1, 64));
+  command.callback([&action, arguments] {
+    action = [arguments] {
+      return with_ranks(arguments->simulate_ranks, [&](dist::ProcessGroup& group) { return run(*arguments, group); });
+    };
+  });
 }
 
 }  // namespace rstorch::cli

@@ -37,7 +37,7 @@ Batch make_batch(const Dataset& dataset, const Sampler& sampler, int64_t number)
               .y = rows.y,
               .size = int64_t(share.indices.size()),
               .global_size = share.global_size,
-              .first = share.first,
+              .parts = std::move(share.parts),
               .epoch = share.epoch,
               .number = number,
               .indices = std::move(share.indices)};
@@ -155,6 +155,7 @@ DataLoader::DataLoader(const Dataset& dataset, const LoaderOptions& options)
       sampler_(dataset.size(), {.batch_size = options.batch_size,
                                 .shuffle = options.shuffle,
                                 .drop_last = options.drop_last,
+                                .micro_batch_size = options.micro_batch_size,
                                 .seed = options.seed,
                                 .rank = options.rank,
                                 .world = options.world}) {

@@ -23,7 +23,7 @@ struct Batch {
   Tensor y;                 // [size, ...]
   int64_t size = 0;         // samples here: this rank's share
   int64_t global_size = 0;  // over all ranks
-  int64_t first = 0;        // place of sample 0 in the order of the epoch: what per-sample random numbers are keyed by
+  std::vector<Part> parts;  // of these samples, in order
   int64_t epoch = 0;
   int64_t number = 0;            // k
   std::vector<int64_t> indices;  // into the dataset
@@ -35,6 +35,7 @@ struct LoaderOptions {
   bool drop_last = false;
   int num_workers = 0;      // threads that make batches; 0: the calling thread does
   int prefetch_factor = 2;  // batches that each worker makes ahead
+  int64_t micro_batch_size = 0;
   uint64_t seed = 0;
   int rank = 0;
   int world = 1;

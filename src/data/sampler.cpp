@@ -23,6 +23,9 @@ Sampler::Sampler(int64_t size, const SamplerOptions& options) : size_(size), opt
   const int64_t batch = options.batch_size;
   if (size < 0) throw ArgumentError(format("Sampler: size {}, wanted 0 or more", size));
   if (batch < 1) throw ArgumentError(format("Sampler: batch_size {}, wanted 1 or more", batch));
+  if (options.micro_batch_size < 0) {
+    throw ArgumentError(format("Sampler: micro_batch_size {}, wanted 0 or more", options.micro_batch_size));
+  }
   if (options.world < 1 || options.rank < 0 || options.rank >= options.world) {
     throw ArgumentError(format("Sampler: rank {} of {}", options.rank, options.world));
   }
@@ -35,14 +38,15 @@ Sampler::Share Sampler::batch(int64_t k) const {
   share.epoch = k / batches_;
   const int64_t begin = k % batches_ * options_.batch_size;
   share.global_size = std::min(options_.batch_size, size_ - begin);
-  share.first = begin + share.global_size * options_.rank / options_.world;
-  const int64_t end = begin + share.global_size * (options_.rank + 1) / options_.world;
-  if (options_.shuffle) {
-    const Order order = this->order(share.epoch);
-    share.indices.assign(order->begin() + share.first, order->begin() + end);
-  } else {
-    share.indices.resize(size_t(end - share.first));
-    std::iota(share.indices.begin(), share.indices.end(), share.first);
+  const Order order = options_.shuffle ? this->order(share.epoch) : nullptr;
+  const int64_t micro = options_.micro_batch_size;
+  const int64_t all = micro == 0 || micro > share.global_size ? share.global_size : micro * options_.world;
+  for (int64_t done = 0; done < share.global_size; done += all) {
+    const int64_t samples = std::min(all, share.global_size - done);
+    const int64_t first = begin + done + samples * options_.rank / options_.world;
+    const int64_t end = begin + done + samples * (options_.rank + 1) / options_.world;
+    share.parts.push_back({first, end - first});
+    for (int64_t i = first; i < end; ++i) share.indices.push_back(order ? (*order)[size_t(i)] : i);
   }
   return share;
 }

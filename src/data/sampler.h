@@ -2,7 +2,8 @@
 //
 // Batch k is a pure function of (seed, k): epoch k / batches_per_epoch(), position k % batches_per_epoch() in it.
 // Nothing is replayed to get there. Every sample is in exactly one batch of an epoch (with drop_last, the short last
-// batch is left out). Ranks cut the global batch into contiguous shares, so together they see what one rank would.
+// batch is left out). A batch is cut into parts of micro_batch_size times the ranks, and each part into contiguous
+// shares of the ranks: together they see what one rank would, part by part.
 #pragma once
 
 #include <array>
@@ -17,9 +18,16 @@ struct SamplerOptions {
   int64_t batch_size = 1;  // global: all ranks together
   bool shuffle = false;
   bool drop_last = false;
+  int64_t micro_batch_size = 0;  // samples of a rank at a time; 0: its share of the batch
   uint64_t seed = 0;
   int rank = 0;
   int world = 1;
+};
+
+// Samples that go through the model together.
+struct Part {
+  int64_t first = 0;  // place of its first sample in the order of the epoch, ranks counted in
+  int64_t size = 0;   // may be 0 on some ranks
 };
 
 class Sampler {
@@ -29,9 +37,9 @@ class Sampler {
 
   struct Share {
     int64_t epoch = 0;
-    int64_t first = 0;             // place of its first sample in the order of the epoch, ranks counted in
     int64_t global_size = 0;       // samples of the batch over all ranks
-    std::vector<int64_t> indices;  // this rank's samples; may be empty for the last batch of an epoch
+    std::vector<Part> parts;       // as many on all ranks
+    std::vector<int64_t> indices;  // this rank's samples, part by part
   };
 
   int64_t batches_per_epoch() const { return batches_; }

@@ -1,13 +1,13 @@
 #include "tensor/runtime.h"
 
 #include <cstdlib>
-#include <filesystem>
 #include <map>
 #include <utility>
 
 #include <dlfcn.h>
 
 #include "base/error.h"
+#include "base/module_file.h"
 #include "base/version.h"
 #include "kernels/cuda/module.h"
 #include "tensor/allocator.h"
@@ -24,19 +24,7 @@ struct LoadedModule {
 constexpr const char* kModuleFile = "rstorch_cuda.so";
 constexpr const char* kModuleVariable = "RSTORCH_CUDA_MODULE";  // a path: this module and no other, whatever the driver
 
-// What the variable names; else beside the program, as installed, as built (from the program, from a test); else
-// wherever the loader finds it.
-std::string module_path() {
-  if (const char* path = std::getenv(kModuleVariable)) return path;
-  std::error_code failed;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", failed);
-  if (failed) return kModuleFile;
-  for (const char* folder : {".", "../lib/rstorch", "kernels/cuda", "../../kernels/cuda"}) {
-    const auto candidate = program.parent_path() / folder / kModuleFile;
-    if (std::filesystem::exists(candidate, failed)) return candidate.lexically_normal().string();
-  }
-  return kModuleFile;
-}
+std::string module_path() { return rstorch::module_path(kModuleFile, kModuleVariable, "kernels/cuda"); }
 
 // Without a driver the module's libraries, 200 MB, need not be opened to learn that there is no device. Never closed.
 bool has_driver() { return dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL) != nullptr; }

@@ -136,8 +136,9 @@ BenchResult run_bench(const Experiment& experiment, const BenchOptions& options)
   BenchResult result;
   const Device device = experiment.choose_device();
   const data::DatasetPtr data = experiment.data.open(experiment.seed()).train;
-  Learner learner = make_learner(experiment, *data, run_length(experiment, *data), device);
-  const data::DataLoader loader(*data, experiment.data.train_options(experiment.seed()));
+  const dist::GroupPtr alone = dist::single();
+  Learner learner = make_learner(experiment, *data, run_length(experiment, *data), device, *alone);
+  const data::DataLoader loader(*data, experiment.train_options());
   const data::Batch batch = *loader.stream(0, 1).next();
 
   result.workload = experiment.config.run.name;

@@ -6,17 +6,15 @@
 namespace rstorch {
 
 Evaluator::Evaluator(nn::Module& model, const nn::Loss& loss, const std::vector<MetricRegistry::Recipe>& metrics,
-                     Device device)
-    : model_(model), loss_(loss), device_(device) {
+                     Device device, dist::ProcessGroup& group)
+    : model_(model), loss_(loss), device_(device), group_(group) {
   for (const MetricRegistry::Recipe& recipe : metrics) metrics_.push_back(recipe.make());
 }
 
 std::optional<Metrics> Evaluator::evaluate(const data::DataLoader& loader, const std::function<bool()>& interrupted) {
   const NoGrad no_grad;
   const EvalMode eval_mode(model_);
-  const TensorOptions options{.dtype = DType::f64, .device = device_};
-  loss_sum_ = Tensor::zeros({}, options);
-  loss_count_ = Tensor::zeros({}, options);
+  loss_mean_.reset();
   for (const auto& metric : metrics_) metric->reset();
 
   data::BatchStream batches = loader.stream(0, loader.size());
@@ -25,7 +23,9 @@ std::optional<Metrics> Evaluator::evaluate(const data::DataLoader& loader, const
     add(*batch);
   }
 
-  Metrics values = {{"loss", loss_sum_.item() / loss_count_.item()}};
+  loss_mean_.merge_ranks(group_, device_);
+  for (const auto& metric : metrics_) metric->mean().merge_ranks(group_, device_);
+  Metrics values = {{"loss", loss_mean_.value()}};
   for (const auto& metric : metrics_) values.emplace_back(metric->name(), metric->value());
   return values;
 }
@@ -33,8 +33,7 @@ std::optional<Metrics> Evaluator::evaluate(const data::DataLoader& loader, const
 void Evaluator::add(const data::Batch& batch) {
   const Tensor output = model_(batch.x.to(device_));
   const Tensor y = loss_.target_for(output, batch.y.to(device_));
-  loss_sum_.add_(loss_.sum(output, y));
-  loss_count_.add_(loss_.count(output, y));
+  loss_mean_.add_sum(loss_.sum(output, y), loss_.count(output, y));
   const Tensor counted = loss_.counted(y);
   for (const auto& metric : metrics_) metric->add(output, y, counted);
 }

@@ -1,4 +1,5 @@
-// The loss and metrics of a model over a dataset: exact means over its samples, the same bits each time.
+// The loss and metrics of a model over a dataset: exact means over its samples, the same bits each time. Ranks evaluate
+// a share each and get the means over all.
 #pragma once
 
 #include <functional>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "data/loader.h"
+#include "dist/process_group.h"
 #include "nn/loss.h"
 #include "nn/module.h"
 #include "train/metric.h"
@@ -16,10 +18,12 @@ namespace rstorch {
 
 class Evaluator {
  public:
-  // Model and loss must outlive it.
-  Evaluator(nn::Module& model, const nn::Loss& loss, const std::vector<MetricRegistry::Recipe>& metrics, Device device);
+  // Model, loss and group must outlive it.
+  Evaluator(nn::Module& model, const nn::Loss& loss, const std::vector<MetricRegistry::Recipe>& metrics, Device device,
+            dist::ProcessGroup& group);
 
-  // {"loss", ...}, {"accuracy", ...}, ... Nothing if `interrupted` said true between two batches. The model is in
+  // {"loss", ...}, {"accuracy", ...}, ... Nothing if `interrupted` said true between two batches, as it has to on all
+  // ranks or on none. The loader gives this rank's share, in as many batches as the others'. The model is in
   // training mode again afterwards if it was before.
   std::optional<Metrics> evaluate(const data::DataLoader& loader, const std::function<bool()>& interrupted = {});
 
@@ -30,8 +34,8 @@ class Evaluator {
   const nn::Loss& loss_;
   std::vector<std::unique_ptr<Metric>> metrics_;
   Device device_;
-  Tensor loss_sum_;    // f64, 0-d
-  Tensor loss_count_;  // f64, 0-d
+  dist::ProcessGroup& group_;
+  Mean loss_mean_;
 };
 
 // While it lives, the model is in evaluation mode.

@@ -156,7 +156,8 @@ void RunSection::validate(const Value& at, Report& report) const {
   report.error(Code::out_of_range, "`run.name` is no name for a folder")
       .at(*given)
       .help(format("write a name such as `resnet-64`: at most {} bytes, no `/`, no `-` in front; where run folders are "
-                   "made is said by run.dir", kLongest));
+                   "made is said by run.dir",
+                   kLongest));
 }
 
 void TrainerSection::validate(const Value& at, Report& report) const {
@@ -186,6 +187,12 @@ Experiment Experiment::read(const Value& given, Report& report) {
   }
   if (report.ok()) out.resolved = resolve(out, out.root);
   return out;
+}
+
+data::LoaderOptions Experiment::train_options(int rank, int world) const {
+  data::LoaderOptions options = data.train_options(seed(), rank, world);
+  options.micro_batch_size = config.trainer.micro_batch_size.value_or(0);
+  return options;
 }
 
 nn::BuiltModel Experiment::build_model(const data::SampleSpec& spec, Device device) const {

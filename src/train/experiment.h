@@ -32,6 +32,7 @@ struct Experiment {
   config::Value resolved;  // every key, with origins
 
   uint64_t seed() const { return uint64_t(config.seed); }
+  data::LoaderOptions train_options(int rank = 0, int world = 1) const;
   // The model for samples of this kind, on this device. Throws ConfigReport.
   nn::BuiltModel build_model(const data::SampleSpec& spec, Device device) const;
   // Its shapes alone. Without a spec, model.input says what goes in.

@@ -28,9 +28,10 @@ std::string counted(int64_t count, std::string_view noun) {
 
 class FitCheck {
  public:
-  FitCheck(const Experiment& experiment, const data::SampleSpec& spec, Report& report)
+  FitCheck(const Experiment& experiment, const data::SampleSpec& spec, int ranks, Report& report)
       : experiment_(experiment),
         spec_(spec),
+        ranks_(ranks),
         report_(report),
         model_(experiment.plan_model(&spec)),
         loss_(experiment.loss.make()) {
@@ -189,7 +190,8 @@ class FitCheck {
 
   // A batch, cut as the trainer does.
   void parts(int64_t batch) {
-    const int64_t part = std::min(batch, experiment_.config.trainer.micro_batch_size.value_or(batch));
+    const int64_t micro = experiment_.config.trainer.micro_batch_size.value_or(batch);
+    const int64_t part = micro < batch ? std::min(batch, micro * ranks_) : batch;
     const bool is_cut = part < batch;
     for (const int64_t samples : {part, batch % part}) {
       const std::string refusal = samples > 0 ? refusal_of(samples) : "";
@@ -218,6 +220,7 @@ class FitCheck {
 
   const Experiment& experiment_;
   const data::SampleSpec& spec_;
+  int ranks_;
   Report& report_;
   nn::BuiltModel model_;
   std::unique_ptr<nn::Loss> loss_;
@@ -227,13 +230,13 @@ class FitCheck {
 
 void check_fit(const Experiment& experiment, const data::SampleSpec& spec) {
   Report report;
-  FitCheck(experiment, spec, report).run();
+  FitCheck(experiment, spec, 1, report).run();
   report.throw_if_errors();
 }
 
-void check_training_fit(const Experiment& experiment, const data::SampleSpec& spec, int64_t samples) {
+void check_training_fit(const Experiment& experiment, const data::SampleSpec& spec, int64_t samples, int ranks) {
   Report report;
-  FitCheck check(experiment, spec, report);
+  FitCheck check(experiment, spec, ranks, report);
   check.run();
   check.parameters();
   check.batches(samples);

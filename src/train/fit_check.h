@@ -11,6 +11,7 @@ namespace rstorch {
 // For samples like these.
 void check_fit(const Experiment& experiment, const data::SampleSpec& spec);
 // And for every size that a batch of `samples` training samples has: BatchNorm needs more than one.
-void check_training_fit(const Experiment& experiment, const data::SampleSpec& spec, int64_t samples);
+// Parts of a batch are those of so many ranks together.
+void check_training_fit(const Experiment& experiment, const data::SampleSpec& spec, int64_t samples, int ranks = 1);
 
 }  // namespace rstorch

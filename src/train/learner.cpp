@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <limits>
+#include <unordered_map>
 
+#include "autograd/grad_mode.h"
 #include "nn/random_scope.h"
 #include "ops/ops.h"
 #include "optim/clip.h"
@@ -29,10 +31,24 @@ optim::ParameterGroups groups_of(const Experiment& experiment, const nn::Module&
   return groups;
 }
 
+// Its gradients and what they belong to, as the reducer wants them.
+std::vector<dist::Reducer::Block> flat_gradients(const optim::ParameterArena& arena, const nn::Module& model) {
+  std::unordered_map<std::string, size_t> order;
+  for (const nn::NamedTensor& named : model.named_parameters()) order.emplace(named.name, order.size());
+  std::vector<dist::Reducer::Block> out;
+  for (const optim::ParameterArena::Block& block : arena.blocks()) {
+    dist::Reducer::Block& flat = out.emplace_back(block.gradients);
+    for (const auto& [name, parameter, offset] : block.slots) {
+      flat.slots.push_back({name, parameter, offset, order.at(name)});
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 optim::RunLength run_length(const Experiment& experiment, const data::Dataset& training_data) {
-  const data::DataLoader loader(training_data, experiment.data.train_options(experiment.seed()));
+  const data::DataLoader loader(training_data, experiment.train_options());
   if (loader.size() == 0) {
     throw DataError(format("no batch of {} samples: the training data has {}, and data.drop_last is set",
                            loader.options().batch_size, training_data.size()),
@@ -49,10 +65,11 @@ optim::RunLength run_length(const Experiment& experiment, const data::Dataset& t
   return length;
 }
 
-Learner::Learner(const Experiment& experiment, nn::BuiltModel model, const optim::RunLength& length, Device device)
+Learner::Learner(const Experiment& experiment, nn::BuiltModel model, const optim::RunLength& length, Device device,
+                 dist::ProcessGroup& group)
     : seed_(experiment.seed()),
       device_(device),
-      part_(experiment.config.trainer.micro_batch_size),
+      group_(&group),
       max_norm_(experiment.config.trainer.clip_grad_norm),
       model_(std::move(model)),
       loss_(experiment.loss.make()),
@@ -60,6 +77,7 @@ Learner::Learner(const Experiment& experiment, nn::BuiltModel model, const optim
       optimizer_(experiment.optimizer.make(arena_->flat_groups())),
       schedule_(make_schedule(experiment, length)) {
   loss_->to(device_);
+  if (group.size() > 1) reducer_.emplace(group, flat_gradients(*arena_, this->model()));
   this->model().train();
   for (const nn::NamedTensor& named : this->model().named_buffers()) {
     buffers_.push_back(named.tensor);
@@ -69,10 +87,10 @@ Learner::Learner(const Experiment& experiment, nn::BuiltModel model, const optim
 }
 
 Learner make_learner(const Experiment& experiment, const data::Dataset& training_data, const optim::RunLength& length,
-                     Device device) {
+                     Device device, dist::ProcessGroup& group) {
   const data::SampleSpec& spec = training_data.spec();
-  check_training_fit(experiment, spec, training_data.size());
-  return {experiment, experiment.build_model(spec, device), length, device};
+  check_training_fit(experiment, spec, training_data.size(), group.size());
+  return {experiment, experiment.build_model(spec, device), length, device, group};
 }
 
 bool Learner::step(const data::Batch& batch, Guard guard) {
@@ -82,7 +100,7 @@ bool Learner::step(const data::Batch& batch, Guard guard) {
   }
   optimizer_->set_lr(schedule_->lr(step_));
   arena_->zero_grad();
-  const BatchLoss loss = part_ && *part_ < batch.size ? backward_in_parts(batch) : backward(batch);
+  const BatchLoss loss = group_->size() > 1 || batch.parts.size() > 1 ? backward_in_parts(batch) : backward(batch);
   if (max_norm_) optim::clip_norm(arena_->gradients(), *max_norm_);
   const auto finite = [](const std::vector<Tensor>& tensors) { return optim::all_finite(tensors).item<bool>(); };
   const bool update =
@@ -101,7 +119,8 @@ bool Learner::step(const data::Batch& batch, Guard guard) {
 }
 
 Learner::BatchLoss Learner::backward(const data::Batch& batch) {
-  const nn::RandomScope random({.seed = seed_, .step = uint64_t(step_), .first_sample = uint64_t(batch.first)});
+  const nn::RandomScope random(
+      {.seed = seed_, .step = uint64_t(step_), .first_sample = uint64_t(batch.parts[0].first)});
   const Tensor output = model()(batch.x.to(device_));
   const Tensor y = loss_->target_for(output, batch.y.to(device_));
   const Tensor loss = loss_->forward(output, y);
@@ -110,25 +129,57 @@ Learner::BatchLoss Learner::backward(const data::Batch& batch) {
   return {loss.detach(), loss_->count(output, y)};
 }
 
-// Sums of parts add up; the mean is their sum over the count of the whole batch. So the parts do not change the update.
+// Sums of parts and ranks add up; the mean is their sum over the count of the whole batch. So neither changes the
+// update.
 Learner::BatchLoss Learner::backward_in_parts(const data::Batch& batch) {
-  Tensor sum, count;
-  for (int64_t first = 0; first < batch.size; first += *part_) {
-    const int64_t size = std::min(*part_, batch.size - first);
-    const nn::RandomScope random(
-        {.seed = seed_, .step = uint64_t(step_), .first_sample = uint64_t(batch.first + first)});
-    const Tensor output = model()(batch.x.narrow(0, first, size).to(device_));
-    const Tensor y = loss_->target_for(output, batch.y.narrow(0, first, size).to(device_));
-    const Tensor part = loss_->sum(output, y);
-    const Tensor part_count = loss_->count(output, y);
-    part.backward();
-    sum = sum.defined() ? sum + part.detach() : part.detach();
-    count = count.defined() ? count + part_count : part_count;
+  const Tensor totals = Tensor::zeros({2}, {.dtype = DType::f64, .device = device_});
+  BatchLoss whole{totals.select(0, 0), totals.select(0, 1)};
+  dist::WorkPtr totals_work;
+  int64_t offset = 0;
+  for (const data::Part& part : batch.parts) {
+    const nn::RandomScope random({.seed = seed_, .step = uint64_t(step_), .first_sample = uint64_t(part.first)});
+    const Tensor output = model()(batch.x.narrow(0, offset, part.size).to(device_));
+    const Tensor y = loss_->target_for(output, batch.y.narrow(0, offset, part.size).to(device_));
+    const Tensor loss = loss_->sum(output, y);
+    whole.value.add_(loss.detach());
+    whole.count.add_(loss_->count(output, y));
+    offset += part.size;
+    if (&part == &batch.parts.back()) {
+      totals_work = group_->start_all_reduce(totals, dist::ReduceOp::sum, "loss");
+      if (reducer_) reducer_->begin();
+    }
+    loss.backward();
   }
   arena_->collect_gradients();
-  if (loss_->reduction() == Reduction::sum) return {sum, count};
-  for (Tensor& gradient : arena_->gradients()) gradient.div_(count);
-  return {sum / count, count};
+  if (reducer_) reducer_->finish();
+  totals_work->wait();
+  if (loss_->reduction() == Reduction::sum) return whole;
+  for (Tensor& gradient : arena_->gradients()) gradient.div_(whole.count);
+  return {whole.value / whole.count, whole.count};
+}
+
+void Learner::share_state() {
+  if (group_->size() == 1) return;
+  const NoGrad no_grad;
+  for (const optim::ParameterArena::Block& block : arena_->blocks()) {
+    group_->broadcast(block.parameters.detach(), "parameters");
+  }
+  for (const Tensor& buffer : buffers_) group_->broadcast(buffer, "buffers");
+  // As many numbers on all ranks, whether or not there was an update yet.
+  std::vector<NamedTensor> state = optimizer_state();
+  for (NamedTensor& named : state) {
+    named.tensor = named.tensor.contiguous();
+    group_->broadcast(named.tensor, "optimizer state");
+  }
+  if (!group_->is_root()) optim::load_named_state(*optimizer_, *arena_, state);
+  const Tensor numbers = Tensor::zeros({3}, {.dtype = DType::f64});
+  const Tensor& totals = training_loss_.totals();
+  if (totals.defined()) numbers.narrow(0, 0, 2).copy_(totals);
+  numbers.select(0, 2).fill_(double(step_));
+  group_->broadcast(numbers, "place in the run");
+  step_ = int64_t(numbers.select(0, 2).item());
+  training_loss_.reset();
+  training_loss_.merge(numbers.narrow(0, 0, 2).to(device_));
 }
 
 bool Learner::model_finite() const {

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "data/loader.h"
+#include "dist/process_group.h"
+#include "dist/reducer.h"
 #include "nn/loss.h"
 #include "nn/module.h"
 #include "optim/optimizer.h"
@@ -23,17 +25,19 @@ optim::RunLength run_length(const Experiment& experiment, const data::Dataset& t
 class Learner;
 // For this training data, once it is known that model, loss and metrics fit it. Throws ConfigReport, DataError.
 Learner make_learner(const Experiment& experiment, const data::Dataset& training_data, const optim::RunLength& length,
-                     Device device);
+                     Device device, dist::ProcessGroup& group);
 
 class Learner {
  public:
-  // Throws ConfigError for settings that do not fit each other.
-  Learner(const Experiment& experiment, nn::BuiltModel model, const optim::RunLength& length, Device device);
+  // Throws ConfigError for settings that do not fit each other. The group must outlive it.
+  Learner(const Experiment& experiment, nn::BuiltModel model, const optim::RunLength& length, Device device,
+          dist::ProcessGroup& group);
 
   // Whether an update whose loss, gradients or running statistics are not finite is left out, with all that its forward
   // pass wrote to buffers. Checking waits for the device.
   enum class Guard { off, on };
-  // One update. False if the guard left it out; the step counts all the same.
+  // One update, of this rank's share of a batch; all ranks make it together. False if the guard left it out; the step
+  // counts all the same.
   bool step(const data::Batch& batch, Guard guard = Guard::off);
 
   int64_t steps() const { return step_; }
@@ -52,6 +56,8 @@ class Learner {
   std::vector<NamedTensor> model_state() { return model().state_dict(); }
   std::vector<NamedTensor> optimizer_state();
   void load(const std::vector<NamedTensor>& model, const std::vector<NamedTensor>& optimizer, int64_t step);
+  // All ranks take over what rank 0 has: weights, buffers, optimizer state, place in the run.
+  void share_state();
 
  private:
   // Of a batch, on the device: the loss by its reduction, and what its mean divides by.
@@ -64,13 +70,14 @@ class Learner {
 
   uint64_t seed_;
   Device device_;
-  std::optional<int64_t> part_;  // samples that go through the model at a time
+  dist::ProcessGroup* group_;
   std::optional<double> max_norm_;
   nn::BuiltModel model_;
   std::vector<Tensor> buffers_;
   std::vector<Tensor> statistics_;  // floating buffers that begin finite: a mask of -inf is none
   std::unique_ptr<nn::Loss> loss_;
   std::unique_ptr<optim::ParameterArena> arena_;
+  std::optional<dist::Reducer> reducer_;  // with several ranks
   std::unique_ptr<optim::Optimizer> optimizer_;
   std::unique_ptr<optim::Schedule> schedule_;
   Mean training_loss_;

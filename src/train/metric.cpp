@@ -64,6 +64,8 @@ void Mean::merge(const Tensor& totals) {
   totals_on(totals.device()).add_(totals);
 }
 
+void Mean::merge_ranks(dist::ProcessGroup& group, Device device) { group.all_reduce(totals_on(device), "metrics"); }
+
 void Mean::reset() {
   const NoGrad no_grad;
   if (totals_.defined()) totals_.zero_();

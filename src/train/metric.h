@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "config/registry.h"
+#include "dist/process_group.h"
 #include "tensor/tensor.h"
 
 namespace rstorch {
@@ -25,6 +26,8 @@ class Mean {
   const Tensor& totals() const { return totals_; }
   // Adds another part's totals: two numbers.
   void merge(const Tensor& totals);
+  // Adds those of all ranks together, on each.
+  void merge_ranks(dist::ProcessGroup& group, Device device);
   void reset();
   // nan when nothing was added.
   double value() const;

@@ -24,7 +24,7 @@ bool stderr_has_colours() {
   return stderr_is_terminal() && (no_color == nullptr || *no_color == '\0');
 }
 
-Progress::Progress(const Run& run) : run_(run) {}
+Progress::Progress(const Run& run) : run_(run), terminal_(run.shown && stderr_is_terminal()) {}
 
 void Progress::step(int64_t step, int64_t samples) {
   samples_ += samples;

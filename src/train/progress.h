@@ -23,6 +23,7 @@ class Progress {
     int64_t steps_per_epoch = 1;
     std::optional<int64_t> last_step;  // unset: it ends by time
     int64_t first_step = 0;            // of this process
+    bool shown = true;
   };
   explicit Progress(const Run& run);
   ~Progress() { clear(); }
@@ -47,7 +48,7 @@ class Progress {
   void draw(int64_t step);
 
   Run run_;
-  bool terminal_ = stderr_is_terminal();
+  bool terminal_;
   bool drawn_ = false;
   std::optional<double> loss_;
   Clock::time_point begin_ = Clock::now();

@@ -77,7 +77,7 @@ nn::BuiltModel SavedModel::build_model(const data::SampleSpec& spec, Device devi
   return model;
 }
 
-Metrics evaluate(const SavedModel& saved) {
+Metrics evaluate(const SavedModel& saved, dist::ProcessGroup& group) {
   const Experiment& experiment = saved.experiment();
   const Device device = experiment.choose_device();
   const data::DatasetPtr data = saved.open_data();
@@ -85,8 +85,8 @@ Metrics evaluate(const SavedModel& saved) {
   const nn::BuiltModel model = saved.build_model(data->spec(), device);
   const std::unique_ptr<nn::Loss> loss = experiment.loss.make();
   loss->to(device);
-  Evaluator evaluator(*model.module, *loss, experiment.metrics, device);
-  return *evaluator.evaluate(data::DataLoader(*data, experiment.data.val_options()));
+  Evaluator evaluator(*model.module, *loss, experiment.metrics, device, group);
+  return *evaluator.evaluate(data::DataLoader(*data, experiment.data.val_options(group.rank(), group.size())));
 }
 
 void use_data(Value& root, const std::string& data, Report& report) {

@@ -36,7 +36,7 @@ class SavedModel {
 };
 
 // Loss and metrics over its validation data: what training measured at that step, bit for bit.
-Metrics evaluate(const SavedModel& saved);
+Metrics evaluate(const SavedModel& saved, dist::ProcessGroup& group);
 
 // Puts other data in the place of a config's validation data: a path, or a dataset as in a config
 // (`{type: csv, path: a.csv}`), whose keys go over those of the config's own dataset. For errors, `report`.

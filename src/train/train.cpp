@@ -21,12 +21,16 @@ data::DatasetPtr first_samples(data::DatasetPtr dataset, int64_t count) {
   return std::make_shared<data::Subset>(std::move(dataset), std::move(indices));
 }
 
-// "batch 512 = 64 x 8"
-std::string describe_batch(const Experiment& experiment) {
+// "batch 512 = 64 x 2 x 4 ranks": samples of a rank at a time, how often, ranks. Rounded up.
+std::string describe_batch(const Experiment& experiment, int ranks) {
   const int64_t batch = experiment.data.config().batch_size;
-  const int64_t part = experiment.config.trainer.micro_batch_size.value_or(batch);
-  return part < batch ? format("batch {} = {} x {}", batch, part, (batch + part - 1) / part)
-                      : format("batch {}", batch);
+  const int64_t share = (batch + ranks - 1) / ranks;
+  const int64_t part = std::min(share, experiment.config.trainer.micro_batch_size.value_or(share));
+  std::string text = format("batch {}", batch);
+  if (part < batch) text += format(" = {}", part);
+  if (part < share) text += format(" x {}", (share + part - 1) / part);
+  if (ranks > 1) text += format(" x {} ranks", ranks);
+  return text;
 }
 
 // Paths of keys whose values differ, or that only one of the two has; where a run goes may.
@@ -116,6 +120,20 @@ TrainResult nothing_to_do(const files::Path& run, const TrainingState& state) {
   return result;
 }
 
+TrainResult run_to_end(Trainer& trainer) {
+  TrainResult result;
+  result.outcome = trainer.run();
+  result.step = trainer.state().step;
+  result.seconds = trainer.seconds();
+  result.metrics = trainer.metrics();
+  if (result.outcome == Trainer::Outcome::stopped) result.stop_reason = trainer.stop_reason();
+  return result;
+}
+
+// What rank 0 found in the run's folder, said to the others.
+constexpr const char* kNothingToDo = "nothing to do";
+constexpr const char* kTrain = "train";
+
 }  // namespace
 
 data::OpenedData open_data(const Experiment& experiment, const RunLimits& limits) {
@@ -135,7 +153,7 @@ std::string describe_run(const data::OpenedData& data, const nn::Module& model, 
   return text + format(", {} thread{}", threads, threads == 1 ? "" : "s");
 }
 
-TrainResult train(const TrainRequest& request) {
+TrainResult train(const TrainRequest& request, dist::ProcessGroup& group) {
   const Experiment& experiment = request.experiment;
   const RunConfig& config = experiment.config;
   const Device device = experiment.choose_device();
@@ -144,24 +162,33 @@ TrainResult train(const TrainRequest& request) {
   // All that may go wrong with what the user gave goes wrong before there is a run folder.
   const optim::RunLength length = run_length(experiment, *data.train);
   const RunEnd end = run_end(experiment, length, request.limits.steps);
-  Learner learner = make_learner(experiment, *data.train, length, device);
+  Learner learner = make_learner(experiment, *data.train, length, device, group);
+  if (!group.is_root()) {
+    TrainResult result;
+    result.nothing_to_do = group.broadcast_text({}, "what to do") == kNothingToDo;
+    if (result.nothing_to_do) return result;
+    Trainer trainer(experiment, data, std::move(learner), nullptr, end, group);
+    return run_to_end(trainer);
+  }
 
   RunStart start = start_run(config.run.dir, config.run.name, config.checkpoint.resume);
   const files::Path run = start.directory.path();
   if (start.finished) {
     const TrainingState state = read_training_state(*start.from);
     if (end.reached(state)) {
+      group.broadcast_text(kNothingToDo, "what to do");
       TrainResult result = nothing_to_do(run, state);
       result.longer = longer(config.trainer, length, end, state);
       check_expectations(experiment.expectations, result.metrics, run.string());
       return result;
     }
   }
+  group.broadcast_text(kTrain, "what to do");
   logging::set_file((run / "train.log").string());
   const auto changed = start.from ? changes_since(experiment, *start.from) : std::vector<std::string>();
   std::optional<Trainer> made;
   try {
-    made.emplace(experiment, data, std::move(learner), start, end);
+    made.emplace(experiment, data, std::move(learner), &start, end, group);
   } catch (const CheckpointError& error) {
     if (start.from) refuse_checkpoint(error, *start.from, changed);
     throw;
@@ -172,16 +199,10 @@ TrainResult train(const TrainRequest& request) {
   start.directory.keep();
 
   logging::info(format("{}: {}, {}", run.filename().string(), describe_run(data, trainer.learner().model(), device),
-                       describe_batch(experiment)));
+                       describe_batch(experiment, group.size())));
   if (start.from) logging::info(format("from {}", start.from->folder().string()));
-
-  TrainResult result;
-  result.outcome = trainer.run();
+  TrainResult result = run_to_end(trainer);
   result.run = run;
-  result.step = trainer.state().step;
-  result.seconds = trainer.seconds();
-  result.metrics = trainer.metrics();
-  if (result.outcome == Trainer::Outcome::stopped) result.stop_reason = trainer.stop_reason();
   if (result.outcome == Trainer::Outcome::finished) {
     check_expectations(experiment.expectations, result.metrics, run.string());
   }

@@ -25,7 +25,8 @@ struct TrainResult {
 };
 
 // Says in the log what it does. Throws Error; ExpectationError after a run that is complete in all other respects.
-TrainResult train(const TrainRequest& request);
+// Each rank of the group calls it with the same request; rank 0 writes.
+TrainResult train(const TrainRequest& request, dist::ProcessGroup& group);
 
 // "1437 samples to train on, 360 to validate; 20234 parameters, cpu, 2 threads"
 std::string describe_run(const data::OpenedData& data, const nn::Module& model, Device device);

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "config/dump.h"
+#include "train/json.h"
 #include "train/text_table.h"
 
 namespace rstorch {
@@ -27,35 +28,72 @@ MetricsLog::Options log_options(const Experiment& experiment) {
 
 }  // namespace
 
-Trainer::Trainer(const Experiment& experiment, const data::OpenedData& data, Learner learner, const RunStart& start,
-                 RunEnd end)
+class Trainer::Agreement {
+ public:
+  Agreement(dist::ProcessGroup& group, const Agreed& mine)
+      : both_(Tensor::from({double(mine.stop), group.is_root() ? mine.seconds : 0.0})),
+        work_(group.start_all_reduce(both_, dist::ReduceOp::sum, "agreement on stopping")) {}
+
+  Agreed wait() {
+    work_->wait();
+    const std::vector<double> both = both_.to_vector<double>();
+    return {both[0] > 0, both[1]};
+  }
+
+ private:
+  Tensor both_;  // f64 [2]
+  dist::WorkPtr work_;
+};
+
+Trainer::Trainer(const Experiment& experiment, const data::OpenedData& data, Learner learner, const RunStart* start,
+                 RunEnd end, dist::ProcessGroup& group)
     : experiment_(experiment),
       settings_(experiment.config.trainer),
-      loader_(*data.train, experiment.data.train_options(experiment.seed())),
+      group_(group),
+      loader_(*data.train, experiment.train_options(group.rank(), group.size())),
       epoch_steps_(loader_.size()),
       end_(std::move(end)),
       learner_(std::move(learner)),
-      evaluator_(learner_.model(), learner_.loss(), experiment.metrics, learner_.device()),
+      evaluator_(learner_.model(), learner_.loss(), experiment.metrics, learner_.device(), group),
       best_goal_(best_goal(experiment)),
       data_state_(data.state),
       config_text_(config::dump_yaml(experiment.resolved)),
-      store_(start.directory.checkpoints()),
       log_cadence_(settings_.log_every, epoch_steps_, 0),
       val_cadence_(settings_.val_every, epoch_steps_, 0),
       save_cadence_(experiment.config.checkpoint.every, epoch_steps_, 0) {
-  if (data.val) val_loader_.emplace(*data.val, experiment.data.val_options());
+  if (data.val) val_loader_.emplace(*data.val, experiment.data.val_options(group.rank(), group.size()));
+  if (group.is_root() || group.has_own_process()) signals_.emplace();
   state_.validated = true;
-  if (start.from) load(*start.from);
+  if (start) store_.emplace(start->directory.checkpoints());
+  if (start && start->from) load(*start->from);
   state_.seed = experiment.config.seed;
   state_.epoch_steps = epoch_steps_;
-  if (!start.continued) {  // a new run, from the checkpoint of another: what was measured there is not this one's
+  if (start &&
+      !start->continued) {  // a new run, from the checkpoint of another: what was measured there is not its own
     state_.log = {};
     state_.best.reset();
     state_.stopping.reset();
     state_.metrics.clear();
     state_.guarded_until = state_.left_out = 0;
   }
-  log_.emplace(start.directory.path(), log_options(experiment), MetricsLog::Sizes{state_.log.jsonl, state_.log.csv});
+  if (start) {
+    log_.emplace(start->directory.path(), log_options(experiment), MetricsLog::Sizes{state_.log.jsonl, state_.log.csv});
+  }
+  share_state();
+}
+
+// Every rank goes on from where rank 0 is.
+void Trainer::share_state() {
+  if (group_.size() > 1) {
+    const std::string text = group_.broadcast_text(config::to_json(config::write(state_)), "state of the run");
+    config::Report report;
+    state_ = config::read<TrainingState>(parse_json(text, "state of the run"), report);
+    report.throw_if_errors();
+    learner_.share_state();
+  }
+  seconds_before_ = state_.seconds;
+  begin_ = Clock::now();
+  save_cadence_ = Cadence(experiment_.config.checkpoint.every, epoch_steps_, state_.seconds);
   batches_.emplace(loader_.stream(state_.step));
 }
 
@@ -73,8 +111,6 @@ void Trainer::load(const Checkpoint& checkpoint) {
     learner_.training_loss().merge(Tensor::from({state_.loss.sum, state_.loss.samples}).to(learner_.device()));
   }
   state_.finished = false;  // it may have to go further than it had
-  seconds_before_ = state_.seconds;
-  save_cadence_ = Cadence(experiment_.config.checkpoint.every, epoch_steps_, state_.seconds);
 }
 
 Trainer::Outcome Trainer::run() {
@@ -84,8 +120,9 @@ Trainer::Outcome Trainer::run() {
                             state_.step, *end_.last_step));
     end_.last_step = state_.step;
   }
-  progress_.emplace(Progress::Run{epoch_steps_, end_.last_step, state_.step});
-  if (settings_.on_nonfinite == OnNonFinite::rollback && checkpoint_steps(store_.folder()).empty()) save();
+  progress_.emplace(Progress::Run{epoch_steps_, end_.last_step, state_.step, store_.has_value()});
+  if (settings_.on_nonfinite == OnNonFinite::rollback && store_ && checkpoint_steps(store_->folder()).empty()) save();
+  agreed_.stop = agree_to_stop();
   // A run that was stopped before its validation does that first; one that has more steps than it now may ends here.
   if ((!state_.validated || is_last_step()) && !finish_step()) return Outcome::stopped;
   while (!state_.finished) {
@@ -99,7 +136,9 @@ Trainer::Outcome Trainer::run() {
 void Trainer::train_step() {
   const data::Batch batch = *batches_->next();
   const bool guarded = settings_.on_nonfinite == OnNonFinite::skip || state_.step < state_.guarded_until;
+  Agreement agreement(group_, {stop_requested(), seconds()});
   const bool updated = learner_.step(batch, guarded ? Learner::Guard::on : Learner::Guard::off);
+  agreed_ = agreement.wait();
   state_.step = learner_.steps();
   state_.epoch = state_.step / epoch_steps_;
   state_.left_out = updated ? 0 : state_.left_out + 1;
@@ -113,15 +152,17 @@ void Trainer::train_step() {
                      state_.left_out, state_.step - state_.left_out + 1, state_.step));
     }
   }
-  progress_->step(state_.step, batch.size);
+  progress_->step(state_.step, batch.global_size);
 }
+
+bool Trainer::agree_to_stop() { return Agreement(group_, {stop_requested(), 0}).wait().stop; }
 
 // Does what is due after a step. False: the run stops here, saved.
 bool Trainer::finish_step() {
   const bool validation_due = val_loader_ && (val_cadence_.due(state_.step, 0) || is_last_step());
   const bool log_due = log_cadence_.due(state_.step, 0) || validation_due || is_last_step();
-  const bool save_due = save_cadence_.due(state_.step, seconds());
-  const bool stopping = stop_requested();
+  const bool save_due = save_cadence_.due(state_.step, agreed_.seconds);
+  const bool stopping = agreed_.stop;
   if (!log_due && !save_due && !stopping) return true;
 
   if (!everything_finite()) {
@@ -133,7 +174,7 @@ bool Trainer::finish_step() {
   const Clock::time_point pause = Clock::now();
   if (stopping && !(state_.validated && is_last_step())) return stop();
   if (validation_due) {
-    const auto values = evaluator_.evaluate(*val_loader_, [this] { return stop_requested(); });
+    const auto values = evaluator_.evaluate(*val_loader_, [this] { return agree_to_stop(); });
     if (!values) return stop();
     note_validation(*values);
   }
@@ -146,7 +187,7 @@ bool Trainer::finish_step() {
 
 bool Trainer::stop() {
   progress_->clear();
-  write_checkpoint();
+  if (store_) write_checkpoint();
   return false;
 }
 
@@ -177,7 +218,7 @@ void Trainer::note_validation(const Metrics& values) {
 
 void Trainer::write_line(const Metrics& values) {
   for (const auto& [name, value] : values) state_.metrics[name] = value;
-  log_->write({state_.step, state_.epoch, seconds(), values});
+  if (log_) log_->write({state_.step, state_.epoch, seconds(), values});
 }
 
 // One line for people: at every validation, and now and then in a long epoch.
@@ -199,6 +240,7 @@ Metrics Trainer::metrics() const { return {state_.metrics.begin(), state_.metric
 
 // A checkpoint that cannot be written does not end a run that can go on: the next one may succeed.
 void Trainer::save() {
+  if (!store_) return;
   try {
     write_checkpoint();
   } catch (const CheckpointError& e) {
@@ -221,9 +263,9 @@ void Trainer::write_checkpoint() {
   } else {
     state.loss = {};
   }
-  store_.save(state_.step, {learner_.model_state(), learner_.optimizer_state(), config::write(state), config_text_});
-  if (is_best()) store_.mark_best(state_.step);
-  store_.prune(experiment_.config.checkpoint.keep_last, state_.step);
+  store_->save(state_.step, {learner_.model_state(), learner_.optimizer_state(), config::write(state), config_text_});
+  if (is_best()) store_->mark_best(state_.step);
+  store_->prune(experiment_.config.checkpoint.keep_last, state_.step);
   logging::flush();
 }
 
@@ -239,18 +281,19 @@ bool Trainer::everything_finite() {
 void Trainer::recover() {
   const int64_t step = state_.step;
   const bool back = settings_.on_nonfinite == OnNonFinite::rollback && step > state_.guarded_until;
-  const auto checkpoint = back ? latest_checkpoint(store_.folder()) : std::nullopt;
-  if (!checkpoint) {
+  const auto checkpoint = back && store_ ? latest_checkpoint(store_->folder()) : std::nullopt;
+  if (group_.broadcast_text(checkpoint ? "back" : "", "checkpoint to go back to").empty()) {
     give_up(format("the training loss, a parameter or a running statistic is not finite (steps {} to {})",
                    state_.logged_step + 1, step));
   }
-  load(*checkpoint);
-  store_.go_on_from(state_.step, state_.best_step());
-  begin_ = Clock::now();
+  if (checkpoint) {
+    load(*checkpoint);
+    store_->go_on_from(state_.step, state_.best_step());
+    log_.emplace(store_->folder().parent_path(), log_options(experiment_),
+                 MetricsLog::Sizes{state_.log.jsonl, state_.log.csv});
+  }
+  share_state();
   state_.guarded_until = step;
-  log_.emplace(store_.folder().parent_path(), log_options(experiment_),
-               MetricsLog::Sizes{state_.log.jsonl, state_.log.csv});
-  batches_.emplace(loader_.stream(state_.step));
   logging::warning(
       format("step {}: loss or parameters are not finite; back to step {}, whose updates are now checked one "
              "by one",
@@ -261,8 +304,8 @@ void Trainer::give_up(const std::string& why) {
   progress_->clear();
   std::string hint = "lower optimizer.lr, or set trainer.clip_grad_norm";
   if (settings_.on_nonfinite == OnNonFinite::stop) hint += ", or see trainer.on_nonfinite: skip, rollback";
-  const std::vector<int64_t> steps = checkpoint_steps(store_.folder());
-  if (!steps.empty()) hint += format("; {} is from before", store_.path_of(steps.back()).string());
+  const std::vector<int64_t> steps = store_ ? checkpoint_steps(store_->folder()) : std::vector<int64_t>();
+  if (!steps.empty()) hint += format("; {} is from before", store_->path_of(steps.back()).string());
   throw NonFiniteError(why, hint);
 }
 
@@ -274,8 +317,8 @@ bool Trainer::out_of_time() const {
 }
 
 std::string Trainer::stop_reason() const {
-  return signals_.requested() ? std::string(signals_.name())
-                              : format("trainer.max_time ({})", settings_.max_time->text());
+  if (signals_ && signals_->requested()) return std::string(signals_->name());
+  return settings_.max_time ? format("trainer.max_time ({})", settings_.max_time->text()) : "a signal to another rank";
 }
 
 double Trainer::seconds() const { return seconds_before_ + seconds_since(begin_); }

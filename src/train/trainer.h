@@ -35,9 +35,9 @@ class Trainer {
     stopped,  // by a signal or max_time, after a complete checkpoint
   };
 
-  // All must outlive it.
-  Trainer(const Experiment& experiment, const data::OpenedData& data, Learner learner, const RunStart& start,
-          RunEnd end);
+  // All must outlive it. `start` on rank 0, which writes; null on the others, which take over what it has.
+  Trainer(const Experiment& experiment, const data::OpenedData& data, Learner learner, const RunStart* start,
+          RunEnd end, dist::ProcessGroup& group);
 
   Outcome run();
 
@@ -50,6 +50,7 @@ class Trainer {
 
  private:
   void load(const Checkpoint& checkpoint);
+  void share_state();
   void train_step();
   bool finish_step();
   bool stop();
@@ -66,10 +67,20 @@ class Trainer {
   bool is_last_step() const { return end_.is_last(state_.step); }
   bool is_best() const { return state_.best && state_.best->step == state_.step; }
   bool out_of_time() const;
-  bool stop_requested() const { return signals_.requested() || out_of_time(); }
+  bool stop_requested() const { return (signals_ && signals_->requested()) || out_of_time(); }
+
+  // What all ranks have to see alike, though each has its own clock and its own signals.
+  struct Agreed {
+    bool stop = false;   // some rank was asked to
+    double seconds = 0;  // of training, by the clock of rank 0
+  };
+  // Exchanged while a step is computed: by the state at its beginning.
+  class Agreement;
+  bool agree_to_stop();
 
   const Experiment& experiment_;
   const TrainerSection& settings_;
+  dist::ProcessGroup& group_;
   data::DataLoader loader_;
   int64_t epoch_steps_;
   std::optional<data::DataLoader> val_loader_;
@@ -79,17 +90,18 @@ class Trainer {
   std::optional<Goal> best_goal_;
   config::Value data_state_;
   std::string config_text_;
-  CheckpointStore store_;
-  StopSignals signals_;
+  std::optional<CheckpointStore> store_;  // rank 0 alone
+  std::optional<StopSignals> signals_;    // one object in a process
 
   TrainingState state_;
+  Agreed agreed_;
   Clock::time_point started_;  // this process
   Clock::time_point begin_;    // since the state was loaded
   double seconds_before_ = 0;  // up to then
   double last_said_ = 0;
   double rate_ = 0;  // samples per second
   std::optional<data::BatchStream> batches_;
-  std::optional<MetricsLog> log_;
+  std::optional<MetricsLog> log_;  // rank 0 alone
   std::optional<Progress> progress_;
   Cadence log_cadence_;
   Cadence val_cadence_;

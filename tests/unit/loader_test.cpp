@@ -79,7 +79,7 @@ std::vector<Seen> see(BatchStream stream) {
   while (const std::optional<Batch> batch = stream.next()) {
     CHECK(batch->size == int64_t(batch->indices.size()));
     CHECK(batch->y.to_vector<int64_t>() == batch->indices);
-    out.push_back({batch->x.to_vector<float>(), batch->indices, batch->epoch, batch->number, batch->first});
+    out.push_back({batch->x.to_vector<float>(), batch->indices, batch->epoch, batch->number, batch->parts[0].first});
   }
   return out;
 }
@@ -142,7 +142,7 @@ TEST_CASE("sampler: an epoch's batches hold every sample once, whatever the numb
             const Sampler sampler(size,
                                   {.batch_size = 16, .shuffle = shuffle, .seed = 3, .rank = rank, .world = world});
             const Sampler::Share share = sampler.batch(k);
-            CHECK(share.first == k % whole.batches_per_epoch() * 16 + int64_t(joined.size()));
+            CHECK(share.parts[0].first == k % whole.batches_per_epoch() * 16 + int64_t(joined.size()));
             joined.insert(joined.end(), share.indices.begin(), share.indices.end());
           }
           CHECK(joined == whole.batch(k).indices);
@@ -155,6 +155,41 @@ TEST_CASE("sampler: an epoch's batches hold every sample once, whatever the numb
         CHECK(is_permutation(epoch));
         CHECK((epoch == iota(size)) == (!shuffle || size == 1));
       }
+    }
+  }
+}
+
+TEST_CASE("sampler: parts of a batch hold the same samples for any number of ranks") {
+  for (const int world : {1, 2, 3, 4}) {
+    CAPTURE(world);
+    const int64_t together = 12;  // samples of a part, all ranks together
+    for (int64_t k = 0; k < 3; ++k) {
+      const Sampler whole(70, {.batch_size = 30, .shuffle = true, .micro_batch_size = together, .seed = 3});
+      const Sampler::Share one = whole.batch(k);
+      std::vector<Sampler::Share> shares;
+      for (int rank = 0; rank < world; ++rank) {
+        shares.push_back(Sampler(70, {.batch_size = 30,
+                                      .shuffle = true,
+                                      .micro_batch_size = together / world,
+                                      .seed = 3,
+                                      .rank = rank,
+                                      .world = world})
+                             .batch(k));
+        REQUIRE(shares.back().parts.size() == one.parts.size());
+      }
+      Indices joined;
+      std::vector<size_t> taken(size_t(world), 0);
+      for (size_t part = 0; part < one.parts.size(); ++part) {
+        int64_t place = one.parts[part].first;
+        for (int rank = 0; rank < world; ++rank) {
+          const Sampler::Share& share = shares[size_t(rank)];
+          CHECK(share.parts[part].first == place);
+          CHECK(share.parts[part].size <= together / world);
+          place += share.parts[part].size;
+          for (int64_t i = 0; i < share.parts[part].size; ++i) joined.push_back(share.indices[taken[size_t(rank)]++]);
+        }
+      }
+      CHECK(joined == one.indices);
     }
   }
 }

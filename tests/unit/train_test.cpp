@@ -1,14 +1,8 @@
 // Training runs: what they compute, where they stop, and that they go on with the same bits.
-#include "train/train.h"
-
 #include <cmath>
-#include <sstream>
 
 #include <doctest/doctest.h>
 
-#include "base/log.h"
-#include "config/dump.h"
-#include "config/load.h"
 #include "fault_injection.h"  // for its fsync, which does not wait
 #include "fixture.h"
 #include "temporary_folder.h"
@@ -17,93 +11,9 @@
 #include "train/plan.h"
 #include "train/predict.h"
 #include "train/saved_model.h"
+#include "training.h"
 
 using namespace rstorch;
-namespace fs = std::filesystem;
-
-namespace {
-
-// Shuffle, dropout, a schedule, momentum, BatchNorm, a short last batch, validation and its best value.
-constexpr const char* kEverything = R"(
-rstorch: 1
-seed: 7
-run: {name: run}
-data:
-  batch_size: 8
-  train: {type: random, shape: [6], classes: 3, size: 70}
-  val: {type: random, shape: [6], classes: 3, size: 20, seed: 1}
-model:
-  input: {shape: [6]}
-  layers: [{Linear: {out_features: 12}}, BatchNorm1d, ReLU, {Dropout: {p: 0.3}}, {Linear: {out_features: 3}}]
-loss: CrossEntropyLoss
-optimizer: {type: SGD, lr: 0.1, momentum: 0.9, weight_decay: 1e-3}
-lr_scheduler: {type: cosine, warmup: 5 steps}
-trainer: {max_steps: 60, log_every: 7 steps, val_every: 1 epoch, clip_grad_norm: 1.0}
-checkpoint: {every: 1 steps, keep_last: 100}
-)";
-
-class QuietLog {
- public:
-  QuietLog() { logging::set_stderr(false); }
-  ~QuietLog() {
-    logging::set_file("");
-    logging::set_stderr(true);
-  }
-};
-
-Experiment experiment_of(const std::string& text, const std::vector<std::string>& overrides = {}) {
-  config::Report report;
-  Experiment experiment = Experiment::read(config::load_text(text, "test.yaml", overrides, report), report);
-  report.throw_if_errors();
-  return experiment;
-}
-
-std::string errors_of(const std::string& text, const std::vector<std::string>& overrides = {}) {
-  config::Report report;
-  Experiment::read(config::load_text(text, "test.yaml", overrides, report), report);
-  return report.render();
-}
-
-TrainResult train_text(const std::string& text, const std::vector<std::string>& overrides) {
-  const Experiment experiment = experiment_of(text, overrides);
-  return train({experiment, text, {}});
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  if (text.find(part) != std::string::npos) return true;
-  MESSAGE(format("\"{}\" does not contain \"{}\"", text, part));
-  return false;
-}
-
-// Lines of metrics.jsonl without what depends on the clock.
-std::vector<std::string> metrics_of(const fs::path& run) {
-  std::vector<std::string> lines;
-  std::istringstream in(files::read_text(run / "metrics.jsonl"));
-  for (std::string line; std::getline(in, line);) {
-    config::Report none;
-    config::Value value = config::parse(line, "metrics.jsonl", none);
-    value.erase("time");
-    value.erase("samples_per_s");
-    lines.push_back(config::to_json(value));
-  }
-  return lines;
-}
-
-void check_same_end(const fs::path& a, const fs::path& b) {
-  for (const char* file : {"model.safetensors", "trainer.safetensors"}) {
-    CHECK(files::read_text(a / "checkpoints/last" / file) == files::read_text(b / "checkpoints/last" / file));
-  }
-  CHECK(metrics_of(a) == metrics_of(b));
-  CHECK(fs::read_symlink(a / "checkpoints/best") == fs::read_symlink(b / "checkpoints/best"));
-}
-
-double loss_at_end(const TrainResult& result) { return *find_metric(result.metrics, "train.loss"); }
-
-Tensor weights_of(const TrainResult& result, const std::string& name) {
-  return Checkpoint(result.run).model().tensor(name).clone();
-}
-
-}  // namespace
 
 TEST_SUITE("resume") {
   TEST_CASE("after each of 60 steps: the same weights, optimizer state and metrics") {
@@ -119,20 +29,8 @@ TEST_SUITE("resume") {
     int equal = 0;
     for (int64_t k = 1; k < 60; ++k) {
       CAPTURE(k);
-      // What a process that was killed right after saving step k leaves: later lines in the metrics, no later
-      // checkpoint.
       const fs::path root = folder.path() / "part";
-      const fs::path run = root / "run";
-      fs::create_directories(run / "checkpoints");
-      for (const char* file : {"metrics.jsonl", "metrics.csv"}) fs::copy(whole.run / file, run / file);
-      fs::copy(checkpoints / checkpoint_name(k), run / "checkpoints" / checkpoint_name(k));
-      const TrainingState state = read_training_state(Checkpoint(run / "checkpoints" / checkpoint_name(k)));
-      if (state.best->step < k) {
-        const std::string best = checkpoint_name(state.best->step);
-        fs::create_directory_symlink(best, run / "checkpoints/best");
-      } else {
-        fs::create_directory_symlink(checkpoint_name(k), run / "checkpoints/best");
-      }
+      const fs::path run = copy_as_killed(whole.run, k, root);
       const TrainResult part =
           train_text(kEverything, {"run.dir=" + root.string(), "checkpoint.resume=auto", "checkpoint.every=1 epoch"});
       CHECK(part.run == run);
@@ -673,11 +571,17 @@ checkpoint: {{every: 3 steps}}
   TEST_CASE("rollback ends with the weights that skip gives") {
     const QuietLog quiet;
     const TemporaryFolder folder;
-    const TrainResult skip = train_text(config(folder), {"trainer.on_nonfinite=skip", "run.name=skip"});
-    const TrainResult back = train_text(config(folder), {"trainer.on_nonfinite=rollback", "run.name=back"});
-    CHECK(back.step == 20);
-    CHECK(testing::bit_equal(weights_of(back, "2.weight"), weights_of(skip, "2.weight")));
-    CHECK(metrics_of(back.run) == metrics_of(skip.run));
+    for (const int ranks : {1, 2}) {
+      CAPTURE(ranks);
+      const auto train_as = [&](const char* what) {
+        return train_with_ranks(ranks, config(folder),
+                                {format("trainer.on_nonfinite={}", what), format("run.name={}-{}", what, ranks)});
+      };
+      const TrainResult skip = train_as("skip"), back = train_as("rollback");
+      CHECK(back.step == 20);
+      CHECK(testing::bit_equal(weights_of(back, "2.weight"), weights_of(skip, "2.weight")));
+      CHECK(metrics_of(back.run) == metrics_of(skip.run));
+    }
   }
 }
 
@@ -689,7 +593,7 @@ TEST_SUITE("saved models") {
     for (const int64_t step : {9, 27, 60}) {
       const fs::path path = result.run / "checkpoints" / checkpoint_name(step);
       const TrainingState state = read_training_state(Checkpoint(path));
-      const Metrics metrics = evaluate(SavedModel(path, {}));
+      const Metrics metrics = evaluate(SavedModel(path, {}), *dist::single());
       CHECK(*find_metric(metrics, "loss") == state.metrics.at("val.loss"));
       CHECK(*find_metric(metrics, "accuracy") == state.metrics.at("val.accuracy"));
     }

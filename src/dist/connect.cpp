@@ -1,0 +1,92 @@
+#include "dist/connect.h"
+
+#include <charconv>
+#include <csignal>
+#include <cstdlib>
+#include <string_view>
+
+#include <dlfcn.h>
+#include <sys/prctl.h>
+
+#include "base/error.h"
+#include "base/module_file.h"
+#include "base/version.h"
+#include "dist/mpi/module.h"
+
+namespace rstorch::dist {
+namespace {
+
+constexpr const char* kModuleFile = "rstorch_mpi.so";
+
+struct Variables {
+  const char* launcher;
+  const char* rank;
+  const char* size;
+};
+constexpr Variables kLaunchers[] = {
+    {"mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
+    {"a PMI launcher", "PMI_RANK", "PMI_SIZE"},
+    {"torchrun", "RANK", "WORLD_SIZE"},
+    {"srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS"},  // of the step: an allocation with a shell in it has one task
+};
+
+std::optional<int> number(const char* variable) {
+  const char* const text = std::getenv(variable);
+  if (!text || !*text) return {};
+  const std::string_view digits = text;
+  int value = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  if (error == std::errc() && end == digits.data() + digits.size() && value >= 0) return value;
+  throw DistError(format("{} is `{}`, wanted a number from 0", variable, text), "unset it, or start with mpirun");
+}
+
+const MpiModule& open_module(const Launch& launch) {
+  const std::string path = module_path(kModuleFile, "RSTORCH_MPI_MODULE", "src/dist/mpi");
+  const std::string started = format("this process is rank {} of {} ({})", launch.rank, launch.size, launch.launcher);
+  // RTLD_GLOBAL: MPI opens parts of its own, which look for its symbols. Never closed.
+  void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
+  if (library == nullptr) {
+    const char* const reason = dlerror();
+    throw DistError(format("{}, but {} cannot be opened: {}", started, kModuleFile, reason ? reason : "unknown reason"),
+                    "it is part of a build that found MPI (Debian: libopenmpi-dev), and needs MPI's libraries to run",
+                    2);
+  }
+  using Entry = const MpiModule* (*)();
+  const auto entry = reinterpret_cast<Entry>(dlsym(library, "rstorch_mpi_module"));
+  if (entry == nullptr) throw DistError(format("{} is not rstorch's MPI module: it has no entry point", path), "", 2);
+  const MpiModule& table = *entry();
+  if (std::string_view(table.version) != kVersion) {
+    throw DistError(format("{} is version {}, the program is {}", path, table.version, kVersion), "", 2);
+  }
+  return table;
+}
+
+}  // namespace
+
+std::optional<Launch> find_launch() {
+  for (const Variables& names : kLaunchers) {
+    const std::optional<int> rank = number(names.rank), size = number(names.size);
+    if (!rank || !size) continue;
+    if (*rank >= *size) throw DistError(format("{} is {}, but {} is {}", names.rank, *rank, names.size, *size));
+    if (*size == 1) return {};
+    return Launch{names.launcher, *rank, *size};
+  }
+  return {};
+}
+
+Connected connect() {
+  const std::optional<Launch> launch = find_launch();
+  if (!launch) return {single(), {}};
+  prctl(PR_SET_PDEATHSIG, SIGKILL);  // no orphan trains on when the launcher is gone
+  const MpiModule& mpi = open_module(*launch);
+  GroupPtr group = mpi.start();
+  if (group->size() != launch->size || group->rank() != launch->rank) {
+    throw DistError(format("{} says that this process is rank {} of {}, {} that it is rank {} of {}", launch->launcher,
+                           launch->rank, launch->size, mpi.library(), group->rank(), group->size()),
+                    "start the ranks with `rstorch launch` or with the mpirun of this MPI", 2);
+  }
+  return {std::move(group),
+          format("ranks: {}, over MPI ({}, started by {})", launch->size, mpi.library(), launch->launcher)};
+}
+
+}  // namespace rstorch::dist

@@ -1,0 +1,31 @@
+// How this process learns that it is one of several ranks.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "dist/process_group.h"
+
+namespace rstorch::dist {
+
+// What a launcher has put into the environment.
+struct Launch {
+  std::string launcher;  // "mpirun", "a PMI launcher", "torchrun", "srun"
+  int rank = 0;
+  int size = 1;
+};
+
+// Nothing for a process on its own: one that no launcher started, the only rank, or a shell inside an allocation. In
+// order: Open MPI's variables, PMI's, torchrun's, those of a SLURM step. Throws DistError for numbers that make no
+// sense.
+std::optional<Launch> find_launch();
+
+struct Connected {
+  GroupPtr group;
+  std::string how;  // one line; empty for a process on its own
+};
+// The group that the launcher made; without one, the group of this process alone. Opens MPI where there is one. Once in
+// a process. Throws DistError.
+Connected connect();
+
+}  // namespace rstorch::dist

@@ -1,0 +1,132 @@
+// The group over MPI: all ranks of MPI_COMM_WORLD. Reductions are MPI's own; the same command gives the same bits,
+// since the algorithm is pinned.
+#include "dist/mpi/module.h"
+
+#include <algorithm>
+#include <climits>
+#include <cstdlib>
+#include <vector>
+
+#include <mpi.h>
+
+#include "base/error.h"
+#include "base/version.h"
+
+namespace rstorch::dist {
+namespace {
+
+void check(int code, const char* call) {
+  if (code == MPI_SUCCESS) return;
+  char text[MPI_MAX_ERROR_STRING] = {};
+  int length = 0;
+  MPI_Error_string(code, text, &length);
+  throw DistError(format("{}: {}", call, std::string(text, size_t(length))));
+}
+
+MPI_Datatype type_of(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return MPI_FLOAT;
+    case DType::f64:
+      return MPI_DOUBLE;
+    case DType::i64:
+      return MPI_INT64_T;
+    case DType::i32:
+      return MPI_INT32_T;
+    default:
+      return MPI_BYTE;
+  }
+}
+
+MPI_Op op_of(ReduceOp op) { return op == ReduceOp::sum ? MPI_SUM : op == ReduceOp::min ? MPI_MIN : MPI_MAX; }
+
+// MPI counts in int.
+constexpr size_t kMostAtOnce = size_t(1) << 30;
+
+template <class F>
+std::vector<MPI_Request> in_pieces(size_t count, F&& start) {
+  std::vector<MPI_Request> requests;
+  for (size_t first = 0; first < count; first += kMostAtOnce) {
+    start(first, int(std::min(kMostAtOnce, count - first)), &requests.emplace_back(MPI_REQUEST_NULL));
+  }
+  return requests;
+}
+
+class MpiWork final : public Work {
+ public:
+  explicit MpiWork(std::vector<MPI_Request> requests) : requests_(std::move(requests)) {}
+
+  bool done() override {
+    int done = 0;
+    check(MPI_Testall(int(requests_.size()), requests_.data(), &done, MPI_STATUSES_IGNORE), "MPI_Testall");
+    return done != 0;
+  }
+
+ private:
+  std::vector<MPI_Request> requests_;
+};
+
+class MpiGroup final : public ProcessGroup {
+ public:
+  MpiGroup(int rank, int size) : ProcessGroup(rank, size) {}
+  std::string_view backend() const override { return "mpi"; }
+  void leave() override {
+    barrier("end of the run");
+    check(MPI_Finalize(), "MPI_Finalize");
+  }
+
+ private:
+  WorkPtr reduce(void* data, size_t count, DType dtype, ReduceOp op) override {
+    char* const bytes = static_cast<char*>(data);
+    return std::make_unique<MpiWork>(in_pieces(count, [&](size_t first, int pieces, MPI_Request* request) {
+      check(MPI_Iallreduce(MPI_IN_PLACE, bytes + first * size_of(dtype), pieces, type_of(dtype), op_of(op),
+                           MPI_COMM_WORLD, request),
+            "MPI_Iallreduce");
+    }));
+  }
+
+  WorkPtr spread(void* data, size_t bytes, int root) override {
+    return std::make_unique<MpiWork>(in_pieces(bytes, [&](size_t first, int count, MPI_Request* request) {
+      check(MPI_Ibcast(static_cast<char*>(data) + first, count, MPI_BYTE, root, MPI_COMM_WORLD, request), "MPI_Ibcast");
+    }));
+  }
+
+  WorkPtr gather(const void* mine, void* all, size_t bytes) override {
+    if (bytes > INT_MAX) throw ArgumentError(format("all_gather: {} bytes of each rank, at most {}", bytes, INT_MAX));
+    std::vector<MPI_Request> request = {MPI_REQUEST_NULL};
+    check(MPI_Iallgather(mine, int(bytes), MPI_BYTE, all, int(bytes), MPI_BYTE, MPI_COMM_WORLD, request.data()),
+          "MPI_Iallgather");
+    return std::make_unique<MpiWork>(std::move(request));
+  }
+};
+
+// Another algorithm adds in another order, and which one Open MPI would choose depends on sizes and on the machine.
+void pin_algorithms() { setenv("OMPI_MCA_coll_libnbc_iallreduce_algorithm", "1", 0); }  // 1: ring
+
+GroupPtr start() {
+  pin_algorithms();
+  int provided = 0, rank = 0, size = 1;
+  check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
+  check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  check(MPI_Comm_rank(MPI_COMM_WORLD, &rank), "MPI_Comm_rank");
+  check(MPI_Comm_size(MPI_COMM_WORLD, &size), "MPI_Comm_size");
+  return std::make_unique<MpiGroup>(rank, size);
+}
+
+std::string library() {
+  char text[MPI_MAX_LIBRARY_VERSION_STRING] = {};
+  int length = 0;
+  MPI_Get_library_version(text, &length);
+  std::string name(text, size_t(length));
+  name = name.substr(0, name.find(','));  // "Open MPI v4.1.4, package: ..."
+  if (const size_t v = name.rfind(" v"); v != name.npos) name.erase(v + 1, 1);
+  return name;
+}
+
+}  // namespace
+}  // namespace rstorch::dist
+
+extern "C" __attribute__((visibility("default"))) const rstorch::dist::MpiModule* rstorch_mpi_module() {
+  static const rstorch::dist::MpiModule table = {rstorch::kVersion, rstorch::dist::start, rstorch::dist::library};
+  return &table;
+}

@@ -1,0 +1,98 @@
+#include "dist/process_group.h"
+
+#include <chrono>
+#include <cstring>
+#include <thread>
+
+#include "base/error.h"
+
+namespace rstorch::dist {
+namespace {
+
+class Done final : public Work {
+ public:
+  bool done() override { return true; }
+  void wait() override {}
+};
+
+class SingleGroup final : public ProcessGroup {
+ public:
+  SingleGroup() : ProcessGroup(0, 1) {}
+  std::string_view backend() const override { return "single"; }
+
+ private:
+  WorkPtr reduce(void*, size_t, DType, ReduceOp) override { return std::make_unique<Done>(); }
+  WorkPtr spread(void*, size_t, int) override { return std::make_unique<Done>(); }
+  WorkPtr gather(const void* mine, void* all, size_t bytes) override {
+    std::memcpy(all, mine, bytes);
+    return std::make_unique<Done>();
+  }
+};
+
+void require(const Tensor& x, std::string_view what) {
+  if (!x.is_contiguous())
+    throw ArgumentError(format("{}: a tensor of shape {} is not contiguous", what, x.shape().text()));
+  if (!x.device().is_cpu()) {
+    throw DeviceError(format("{}: the tensor is on {}; ranks exchange what is on the CPU", what, x.device().text()));
+  }
+}
+
+bool is_reducible(DType dtype) {
+  return dtype == DType::f32 || dtype == DType::f64 || dtype == DType::i64 || dtype == DType::i32;
+}
+
+void* memory_of(const Tensor& x) { return x.mutable_view().data; }
+
+}  // namespace
+
+// At first without a pause, for ranks that are close; then with short ones, for those that share a processor.
+void Work::wait() {
+  constexpr auto kPause = std::chrono::microseconds(50);
+  const auto begin = std::chrono::steady_clock::now();
+  while (!done()) {
+    if (std::chrono::steady_clock::now() - begin > 4 * kPause) std::this_thread::sleep_for(kPause);
+  }
+}
+
+WorkPtr ProcessGroup::start_all_reduce(const Tensor& x, ReduceOp op, std::string_view what) {
+  require(x, what);
+  if (!is_reducible(x.dtype())) {
+    throw DTypeError(format("{}: ranks reduce f32, f64, i64 and i32, not {}", what, name_of(x.dtype())));
+  }
+  if (size_ == 1 || x.numel() == 0) return std::make_unique<Done>();
+  return reduce(memory_of(x), size_t(x.numel()), x.dtype(), op);
+}
+
+void ProcessGroup::all_reduce(const Tensor& x, std::string_view what, ReduceOp op) {
+  start_all_reduce(x, op, what)->wait();
+}
+
+void ProcessGroup::broadcast(const Tensor& x, std::string_view what, int root) {
+  require(x, what);
+  if (size_ > 1 && x.numel() > 0) spread(memory_of(x), x.bytes(), root)->wait();
+}
+
+Tensor ProcessGroup::all_gather(const Tensor& mine, std::string_view what) {
+  require(mine, what);
+  Shape shape = mine.shape();
+  shape.insert(0, size_);
+  Tensor all = Tensor::empty(shape, mine.options());
+  if (mine.numel() > 0) gather(mine.view().data, memory_of(all), mine.bytes())->wait();
+  return all;
+}
+
+void ProcessGroup::barrier(std::string_view what) { all_reduce(Tensor::zeros({1}), what); }
+
+std::string ProcessGroup::broadcast_text(const std::string& text, std::string_view what) {
+  if (size_ == 1) return text;
+  const Tensor length = Tensor::full({1}, int64_t(text.size()), {.dtype = DType::i64});
+  broadcast(length, what);
+  std::string out = text;
+  out.resize(size_t(length.item<int64_t>()));
+  if (!out.empty()) spread(out.data(), out.size(), 0)->wait();
+  return out;
+}
+
+GroupPtr single() { return std::make_unique<SingleGroup>(); }
+
+}  // namespace rstorch::dist

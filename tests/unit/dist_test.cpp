@@ -1,0 +1,187 @@
+// What ranks tell each other, with threads as ranks; and the reducer of gradients.
+#include <algorithm>
+#include <atomic>
+
+#include <doctest/doctest.h>
+
+#include "autograd/grad_mode.h"
+#include "dist/connect.h"
+#include "dist/reducer.h"
+#include "dist/thread_group.h"
+#include "nn/linear.h"
+#include "nn/sequential.h"
+#include "ops/ops.h"
+#include "optim/parameter_arena.h"
+
+using namespace rstorch;
+using dist::ProcessGroup;
+using dist::ReduceOp;
+
+namespace {
+
+// doctest counts from one thread only.
+struct Failures {
+  std::atomic<int> count = 0;
+  void expect(bool holds) { count += holds ? 0 : 1; }
+  ~Failures() { CHECK(count == 0); }
+};
+
+std::vector<dist::Reducer::Block> blocks_of(const optim::ParameterArena& arena, const nn::Module& model) {
+  std::vector<dist::Reducer::Block> out;
+  std::vector<std::string> names;
+  for (const nn::NamedTensor& named : model.named_parameters()) names.push_back(named.name);
+  for (const optim::ParameterArena::Block& block : arena.blocks()) {
+    dist::Reducer::Block& flat = out.emplace_back(block.gradients);
+    for (const auto& [name, parameter, offset] : block.slots) {
+      const auto at = std::ranges::find(names, name);
+      flat.slots.push_back(
+          {.name = name, .parameter = parameter, .offset = offset, .order = size_t(at - names.begin())});
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("all_reduce, broadcast, all_gather and text, on 1 to 5 ranks") {
+  for (const int size : {1, 2, 3, 5}) {
+    CAPTURE(size);
+    Failures failures;
+    dist::run_ranks(size, [&](ProcessGroup& group) {
+      const int rank = group.rank();
+      for (const DType dtype : {DType::f32, DType::f64, DType::i64, DType::i32}) {
+        const Tensor x = Tensor::full({3, 2}, rank + 1, {.dtype = dtype});
+        group.all_reduce(x, "x");
+        failures.expect(x.to_vector<double>() == std::vector<double>(6, size * (size + 1) / 2));
+        const Tensor least = Tensor::full({2}, rank - 3, {.dtype = dtype});
+        group.all_reduce(least, "least", ReduceOp::min);
+        failures.expect(least.to_vector<double>() == std::vector<double>(2, -3));
+        const Tensor most = Tensor::full({2}, rank - 3, {.dtype = dtype});
+        group.all_reduce(most, "most", ReduceOp::max);
+        failures.expect(most.to_vector<double>() == std::vector<double>(2, size - 4));
+      }
+      const Tensor mine = Tensor::full({2}, rank == size - 1 ? 7 : 0, {.dtype = DType::u8});
+      group.broadcast(mine, "mine", size - 1);
+      failures.expect(mine.to_vector<int64_t>() == std::vector<int64_t>{7, 7});
+      const Tensor all = group.all_gather(Tensor::full({2}, rank), "all");
+      failures.expect(all.shape() == Shape{size, 2});
+      for (int i = 0; i < size; ++i)
+        failures.expect(all.select(0, i).to_vector<int64_t>() == std::vector<int64_t>(2, i));
+      failures.expect(group.broadcast_text(group.is_root() ? "said by rank 0" : "", "text") == "said by rank 0");
+      failures.expect(group.broadcast_text("", "nothing").empty());
+      group.barrier("end");
+    });
+  }
+}
+
+TEST_CASE("several collectives may be under way; they are waited for in any order") {
+  Failures failures;
+  dist::run_ranks(3, [&](ProcessGroup& group) {
+    const Tensor a = Tensor::ones({1000}), b = Tensor::ones({5}, {.dtype = DType::f64});
+    const dist::WorkPtr first = group.start_all_reduce(a, ReduceOp::sum, "a");
+    const dist::WorkPtr second = group.start_all_reduce(b, ReduceOp::sum, "b");
+    second->wait();
+    first->wait();
+    failures.expect(first->done() && second->done());
+    failures.expect(a.sum().item() == 3000 && b.sum().item() == 15);
+  });
+}
+
+TEST_CASE("a rank that fails ends the others' waiting, and its error is what is thrown") {
+  std::atomic<int> released = 0;
+  const auto run = [&] {
+    dist::run_ranks(3, [&](ProcessGroup& group) {
+      if (group.rank() == 1) throw DataError("sample 5 is damaged");
+      try {
+        group.barrier("never complete");
+      } catch (const DistError&) {
+        ++released;
+        throw;
+      }
+    });
+  };
+  CHECK_THROWS_WITH_AS(run(), "sample 5 is damaged", DataError);
+  CHECK(released == 2);
+}
+
+TEST_CASE("ranks that call different collectives are told, and do not hang") {
+  const auto sizes = [](ProcessGroup& group) { group.all_reduce(Tensor::ones({group.rank() + 1}), "x"); };
+  CHECK_THROWS_WITH_AS(dist::run_ranks(2, sizes), doctest::Contains("different"), DistError);
+  const auto kinds = [](ProcessGroup& group) {
+    const Tensor x = Tensor::ones({4});
+    group.is_root() ? group.all_reduce(x, "x") : group.broadcast(x, "x");
+  };
+  CHECK_THROWS_WITH_AS(dist::run_ranks(2, kinds), doctest::Contains("different"), DistError);
+}
+
+TEST_CASE("what cannot be exchanged is refused") {
+  const dist::GroupPtr group = dist::single();
+  CHECK_THROWS_AS(group->all_reduce(Tensor::ones({2}, {.dtype = DType::u8}), "x"), DTypeError);
+  CHECK_THROWS_AS(group->all_reduce(Tensor::ones({2, 3}).transpose(0, 1), "x"), ArgumentError);
+  CHECK_THROWS_AS(group->broadcast(Tensor::empty({2}, {.device = kMeta}), "x"), DeviceError);
+  CHECK_THROWS_AS(dist::run_ranks(0, [](ProcessGroup&) {}), ArgumentError);
+}
+
+TEST_CASE("reducer: gradients are sums over ranks, for any size of buckets, unused parameters too") {
+  for (const size_t bucket : {size_t(1), size_t(600), size_t(1) << 20}) {
+    CAPTURE(bucket);
+    Failures failures;
+    dist::run_ranks(3, [&](ProcessGroup& group) {
+      nn::Sequential model{nn::Linear(4, 8), nn::Linear(8, 8), nn::Linear(8, 2)};
+      nn::Linear unused(3, 3);
+      std::vector<nn::NamedTensor> named = model.named_parameters();
+      named.push_back({"unused", unused.weight});
+      for (const nn::NamedTensor& each : named) {  // the same weights on all ranks
+        const NoGrad no_grad;
+        each.tensor.detach().copy_(
+            Tensor::arange(each.tensor.numel()).reshape(each.tensor.shape()).to(DType::f32).sin());
+      }
+      const std::vector<std::vector<nn::NamedTensor>> groups = {named};
+      optim::ParameterArena arena(groups);
+      std::vector<dist::Reducer::Block> blocks = blocks_of(arena, model);
+      dist::Reducer reducer(group, blocks, bucket);
+      failures.expect(bucket > 1000 ? reducer.bucket_count() == 1 : reducer.bucket_count() >= 2);
+      for (int step = 0; step < 3; ++step) {
+        const auto loss_of = [&](int rank) { return model(Tensor::full({2, 4}, 1.0 + rank + step)).pow(2).sum(); };
+        // By itself: the sum of all ranks' losses.
+        arena.zero_grad();
+        for (int rank = 0; rank < group.size(); ++rank) loss_of(rank).backward();
+        arena.collect_gradients();
+        const Tensor wanted = arena.gradients()[0].clone();
+        // Together, in two parts: the first without communication.
+        arena.zero_grad();
+        (loss_of(group.rank()) * 0.25).backward();
+        const Tensor rest = loss_of(group.rank()) * 0.75;
+        reducer.begin();
+        rest.backward();
+        arena.collect_gradients();
+        reducer.finish();
+        const Tensor error = (arena.gradients()[0] - wanted).abs().max() / wanted.abs().max();
+        failures.expect(error.item() < 1e-6);
+        failures.expect(wanted.abs().max().item() > 0);
+      }
+    });
+  }
+}
+
+TEST_CASE("launchers: who is found in the environment") {
+  const std::vector<const char*> names = {
+      "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "PMI_RANK", "PMI_SIZE", "RANK", "WORLD_SIZE", "SLURM_PROCID",
+      "SLURM_NTASKS",         "SLURM_STEP_NUM_TASKS"};
+  const auto with = [&](const std::vector<std::pair<const char*, const char*>>& variables) {
+    for (const char* name : names) unsetenv(name);
+    for (const auto& [name, value] : variables) setenv(name, value, 1);
+    const auto launch = dist::find_launch();
+    for (const char* name : names) unsetenv(name);
+    return launch;
+  };
+  CHECK(!with({}));
+  CHECK(!with({{"OMPI_COMM_WORLD_RANK", "0"}, {"OMPI_COMM_WORLD_SIZE", "1"}}));
+  CHECK(with({{"OMPI_COMM_WORLD_RANK", "3"}, {"OMPI_COMM_WORLD_SIZE", "4"}})->rank == 3);
+  CHECK(with({{"PMI_RANK", "1"}, {"PMI_SIZE", "2"}})->size == 2);
+  CHECK(with({{"RANK", "1"}, {"WORLD_SIZE", "2"}})->launcher == "torchrun");
+  CHECK(with({{"SLURM_PROCID", "1"}, {"SLURM_STEP_NUM_TASKS", "2"}})->launcher == "srun");
+  CHECK(!with({{"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "8"}}));  // a shell inside an allocation
+  CHECK_THROWS_AS(with({{"OMPI_COMM_WORLD_RANK", "x"}, {"OMPI_COMM_WORLD_SIZE", "4"}}), DistError);
+  CHECK_THROWS_AS(with({{"OMPI_COMM_WORLD_RANK", "4"}, {"OMPI_COMM_WORLD_SIZE", "4"}}), DistError);
+}
