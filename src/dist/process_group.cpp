@@ -93,6 +93,24 @@ std::string ProcessGroup::broadcast_text(const std::string& text, std::string_vi
   return out;
 }
 
+std::vector<std::string> ProcessGroup::gather_text(const std::string& text, std::string_view what) {
+  const Tensor longest = Tensor::full({1}, int64_t(text.size()), {.dtype = DType::i64});
+  all_reduce(longest, what, ReduceOp::max);
+  std::string padded = text;
+  padded.resize(size_t(longest.item<int64_t>()));
+  const auto row = [](std::string& bytes) {
+    return Tensor::wrap(bytes.data(), {int64_t(bytes.size())}, DType::u8, nullptr);
+  };
+  const Tensor sizes = all_gather(Tensor::full({1}, int64_t(text.size()), {.dtype = DType::i64}), what);
+  const Tensor rows = all_gather(row(padded), what);
+  std::vector<std::string> out;
+  for (int rank = 0; rank < size_; ++rank) {
+    const char* const begin = reinterpret_cast<const char*>(rows.data<uint8_t>()) + size_t(rank) * padded.size();
+    out.emplace_back(begin, size_t(sizes.data<int64_t>()[rank]));
+  }
+  return out;
+}
+
 GroupPtr single() { return std::make_unique<SingleGroup>(); }
 
 }  // namespace rstorch::dist

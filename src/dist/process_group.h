@@ -13,6 +13,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tensor/tensor.h"
 
@@ -58,6 +59,8 @@ class ProcessGroup {
 
   // Of the root; of any length.
   std::string broadcast_text(const std::string& text, std::string_view what);
+  // Of all ranks, in their order.
+  std::vector<std::string> gather_text(const std::string& text, std::string_view what);
 
  protected:
   ProcessGroup(int rank, int size) : rank_(rank), size_(size) {}

@@ -23,8 +23,9 @@ struct Later {
   std::string_view what;
 };
 constexpr Later kLater[] = {
-    {"", "distributed", "training with many ranks"}, {"", "plugins", "plug-ins"},
-    {"trainer", "ema", "averaging of weights"},      {"trainer", "graph", "captured steps"},
+    {"", "plugins", "plug-ins"},
+    {"trainer", "ema", "averaging of weights"},
+    {"trainer", "graph", "captured steps"},
     {"logging", "tensorboard", "TensorBoard files"},
 };
 
@@ -62,6 +63,13 @@ void check_precision(const Experiment& experiment, Report& report) {
   report.error(Code::resource, format("`precision: {}` is not in this version", precision->text()))
       .at(*precision)
       .help("it comes with CUDA; leave it out to train in fp32");
+}
+
+void check_backend(const Experiment& experiment, Report& report) {
+  if (experiment.config.distributed.backend != Backend::nccl) return;
+  report.error(Code::resource, "`backend: nccl` is not in this version")
+      .at(experiment.root.at("distributed").at("backend"))
+      .help("it comes with CUDA; leave it out: ranks on CPUs use MPI");
 }
 
 void check_device(const Experiment& experiment, Report& report) {
@@ -180,6 +188,7 @@ Experiment Experiment::read(const Value& given, Report& report) {
       read_kind(optim::schedules(), config.lr_scheduler.is_null() ? Value("constant") : config.lr_scheduler, report);
   check_device(out, report);
   check_precision(out, report);
+  check_backend(out, report);
   check_metric_names(out, report);
   if (config.model.is_map() && config.model.has("input")) {
     const nn::BuiltModel planned = nn::build_model(config.model, on_meta(), report);

@@ -125,6 +125,24 @@ struct LoggingSection {
   }
 };
 
+enum class Backend { automatic, mpi, nccl };
+constexpr auto names_of(Backend) {
+  return config::names<Backend>({{Backend::automatic, "auto"}, {Backend::mpi, "mpi"}, {Backend::nccl, "nccl"}});
+}
+
+struct DistributedSection {
+  Backend backend = Backend::automatic;
+  Duration timeout = Duration::seconds(60);
+  int64_t bucket_mb = 25;
+  static void describe(auto& field) {
+    field("backend", &DistributedSection::backend, "What ranks exchange tensors through; auto: as they were started.");
+    field("timeout", &DistributedSection::timeout, "How long ranks wait for one that does not answer.",
+          config::units(Unit::seconds), config::positive);
+    field("bucket_mb", &DistributedSection::bucket_mb, "Gradients are summed over ranks in portions of this size.",
+          config::in_range(1, 1024));
+  }
+};
+
 struct RunConfig {
   int64_t rstorch = 1;
   int64_t seed = 0;
@@ -138,6 +156,7 @@ struct RunConfig {
   config::Value lr_scheduler;
   TrainerSection trainer;
   CheckpointSection checkpoint;
+  DistributedSection distributed;
   LoggingSection logging;
   config::Value expect;
   static void describe(auto& field) {
@@ -158,6 +177,7 @@ struct RunConfig {
           config::kind_of(schedule_kinds));
     field("trainer", &RunConfig::trainer, "How long, how often, and what when things go wrong.", config::required);
     field("checkpoint", &RunConfig::checkpoint, "When to save, what to keep, what to continue.");
+    field("distributed", &RunConfig::distributed, "How ranks work together, where there are several.");
     field("logging", &RunConfig::logging, "Files with metrics.");
     field("expect", &RunConfig::expect, "Final metrics and what they must fulfil: {val.accuracy: \">= 0.95\"}.");
   }

@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "config/dump.h"
 #include "config/load.h"
+#include "train/agreement.h"
+#include "train/config_changes.h"
 
 namespace rstorch {
 namespace {
@@ -33,29 +35,10 @@ std::string describe_batch(const Experiment& experiment, int ranks) {
   return text;
 }
 
-// Paths of keys whose values differ, or that only one of the two has; where a run goes may.
-void differences(const Value* before, const Value* now, std::vector<std::string>& out) {
-  static constexpr std::string_view kFree[] = {"run", "checkpoint", "logging", "expect", "trainer.max_time"};
-  const std::string path = (now ? now : before)->path();
-  if (std::find(std::begin(kFree), std::end(kFree), path) != std::end(kFree)) return;
-  if (before && now && *before == *now) return;
-  if (!before || !now || !before->is_map() || !now->is_map()) {
-    out.push_back(path);
-    return;
-  }
-  for (const Value& entry : now->items()) differences(before->find(entry.key()), &entry, out);
-  for (const Value& entry : before->items()) {
-    if (!now->has(entry.key())) differences(&entry, nullptr, out);
-  }
-}
-
 // Paths of what differs from the config that the checkpoint was written with.
 std::vector<std::string> changes_since(const Experiment& experiment, const Checkpoint& from) {
   config::Report ignored;
-  std::vector<std::string> changed;
-  const Value before = config::parse(from.config_text(), "config.yaml", ignored);
-  differences(&before, &experiment.resolved, changed);
-  return changed;
+  return config_changes(config::parse(from.config_text(), "config.yaml", ignored), experiment.resolved);
 }
 
 void warn_of_changes(const Experiment& experiment, const data::OpenedData& data, const Checkpoint& from,
@@ -156,8 +139,10 @@ std::string describe_run(const data::OpenedData& data, const nn::Module& model, 
 TrainResult train(const TrainRequest& request, dist::ProcessGroup& group) {
   const Experiment& experiment = request.experiment;
   const RunConfig& config = experiment.config;
+  agree_on_config(group, experiment);
   const Device device = experiment.choose_device();
   const data::OpenedData data = open_data(experiment, request.limits);
+  agree_on_data(group, data);
 
   // All that may go wrong with what the user gave goes wrong before there is a run folder.
   const optim::RunLength length = run_length(experiment, *data.train);

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "config/dump.h"
+#include "train/agreement.h"
 #include "train/json.h"
 #include "train/text_table.h"
 
@@ -90,6 +91,7 @@ void Trainer::share_state() {
     state_ = config::read<TrainingState>(parse_json(text, "state of the run"), report);
     report.throw_if_errors();
     learner_.share_state();
+    agree_on_weights(group_, learner_.model());
   }
   seconds_before_ = state_.seconds;
   begin_ = Clock::now();

@@ -658,8 +658,8 @@ trainer: {max_epochs: 1}
   }
 
   TEST_CASE("what is planned is refused by name, what is wrong is pointed at") {
-    const std::string later = errors_of(kEverything, {"distributed={backend: mpi}", "trainer.ema={decay: 0.9}"});
-    CHECK(contains(later, "`distributed` is not in this version"));
+    const std::string later = errors_of(kEverything, {"plugins=[a.so]", "trainer.ema={decay: 0.9}"});
+    CHECK(contains(later, "`plugins` is not in this version"));
     CHECK(contains(later, "`ema` is not in this version"));
     CHECK(
         contains(errors_of(kEverything, {"trainer.precision=bf16"}), "error[E0319]: `precision: bf16` is not in this"));
