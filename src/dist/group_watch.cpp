@@ -36,6 +36,11 @@ std::string place_text(const Status& status) {
   return text;
 }
 
+std::string death_hint(int rank, const std::string& host) {
+  return format("what rank {} wrote last may say why; if the system killed it for want of memory, `dmesg` on {} does",
+                rank, host);
+}
+
 std::string Status::pack() const {
   Packer out;
   out.put(step).put(place).put(busy).put(started).put(completed);
@@ -129,9 +134,8 @@ std::optional<Finding> GroupWatch::judge(Time now, milliseconds timeout) const {
 }
 
 Finding GroupWatch::died(int rank, const std::string& reason) const {
-  return {format("{} died at {} ({}){}", name(rank), doing(rank), reason, others_wait({rank})),
-          format("what rank {} wrote last may say why; if the system killed it for want of memory, `dmesg` on {} does",
-                 rank, members_[size_t(rank)].host)};
+  return {format("{} died at {}: {}{}", name(rank), doing(rank), reason, others_wait({rank})),
+          death_hint(rank, members_[size_t(rank)].host)};
 }
 
 Finding GroupWatch::silent(const std::vector<int>& ranks, Time now, milliseconds timeout) const {

@@ -83,6 +83,7 @@ class GroupWatch {
 // "step 12 (forward pass of conv1)", "step 12 (forward pass of conv1), writing a checkpoint", "start, before the first
 // step".
 std::string place_text(const Status& status);
+std::string death_hint(int rank, const std::string& host);
 std::string seconds_text(milliseconds time);            // "1.5 s"
 std::string ranks_text(const std::vector<int>& ranks);  // "rank 1", "ranks 1 and 2", "ranks 0 to 7"
 

@@ -98,6 +98,12 @@ void print_and_exit(int exit_code, const std::string& text) {
   ::_exit(exit_code);
 }
 
+// Whether a heartbeat may go. One at a time: a few bytes under way are retransmitted sooner than many, and what a
+// stopped rank does not take must not pile up. News need only have room.
+bool may_send(const Connection& connection, bool news) {
+  return connection.is_open() && (news ? connection.all_sent() : connection.all_arrived());
+}
+
 // Time that passes only while the thread runs.
 class AwakeClock {
  public:
@@ -219,6 +225,25 @@ class Watchdog::Thread {
   int rank() const { return options_.rank; }
   int size() const { return options_.size; }
   const Status& last_status() const { return last_; }
+  // A copy of what the main thread said, with what is new since the last copy.
+  Status current_status() {
+    const std::lock_guard lock(mutex_);
+    if (changes_ != seen_changes_) idle_since_ = now();
+    seen_changes_ = changes_;
+    if (mine_.oldest_under_way() != oldest_) waited_ = {};
+    oldest_ = mine_.oldest_under_way();
+    Status out = mine_;
+    out.idle = std::chrono::duration_cast<milliseconds>(now() - idle_since_);
+    out.waited = std::chrono::duration_cast<milliseconds>(waited_);
+    const uint64_t forgotten = mine_.started > recent_.size() ? mine_.started - recent_.size() : 0;
+    for (uint64_t i = std::max(sent_, forgotten) + 1; i <= mine_.started; ++i) {
+      const Collective& one = recent_[i % recent_.size()];
+      if (one.sequence == i) out.fresh.push_back(one);
+    }
+    last_ = out;
+    return out;
+  }
+  void sent_status(const Status& status) { sent_ = status.started; }  // its `fresh` need not be said again
   std::string what_of(uint64_t sequence) {
     const std::lock_guard lock(mutex_);
     const Collective& slot = recent_[sequence % recent_.size()];
@@ -229,6 +254,11 @@ class Watchdog::Thread {
   void wake() {
     const uint64_t one = 1;
     [[maybe_unused]] const ssize_t written = ::write(wake_.number(), &one, sizeof one);
+  }
+
+  void forget_wakes() {
+    uint64_t wakes = 0;
+    [[maybe_unused]] const ssize_t got = ::read(wake_.number(), &wakes, sizeof wakes);
   }
 
   void run() {
@@ -250,9 +280,7 @@ class Watchdog::Thread {
     ::poll(all.data(), all.size(), int(pause.count()));
     advance_waiting(clock_.advance());
     const bool woken = all[0].revents != 0;
-    uint64_t wakes = 0;
-    if (woken) [[maybe_unused]]
-      const ssize_t got = ::read(wake_.number(), &wakes, sizeof wakes);
+    if (woken) forget_wakes();
     receive();
     if (woken || now() >= next_beat_) {
       next_beat_ = now() + kHeartbeat;
@@ -263,25 +291,6 @@ class Watchdog::Thread {
     } else if (now() >= next_event() && !lost()) {
       judge();
     }
-  }
-
-  // A copy of what the main thread said, with what is new since the last copy.
-  Status current_status() {
-    const std::lock_guard lock(mutex_);
-    if (changes_ != seen_changes_) idle_since_ = now();
-    seen_changes_ = changes_;
-    if (mine_.oldest_under_way() != oldest_) waited_ = {};
-    oldest_ = mine_.oldest_under_way();
-    Status out = mine_;
-    out.idle = std::chrono::duration_cast<milliseconds>(now() - idle_since_);
-    out.waited = std::chrono::duration_cast<milliseconds>(waited_);
-    const uint64_t forgotten = mine_.started > recent_.size() ? mine_.started - recent_.size() : 0;
-    for (uint64_t i = std::max(sent_, forgotten) + 1; i <= mine_.started; ++i) {
-      const Collective& one = recent_[i % recent_.size()];
-      if (one.sequence == i) out.fresh.push_back(one);
-    }
-    last_ = out;
-    return out;
   }
 
   void advance_waiting(Clock::duration turn) {
@@ -317,10 +326,6 @@ class Watchdog::Thread {
     options_.last_resort(exit_code, text);
   }
 
- protected:
-  void sent_status(const Status& status) { sent_ = status.started; }  // its `fresh` need not be said again
-
- private:
   Options options_;
   std::atomic<milliseconds> timeout_;
   Descriptor wake_;
@@ -430,7 +435,9 @@ class Watchdog::Hub final : public Watchdog::Thread {
     const bool is_cause = std::all_of(failures_.begin(), failures_.end(), [](const auto& failure) {
       return failure.second.exit_code == int(ExitCode::distributed);
     });
-    if (is_cause) conclude_for_all(Verdict::of(group_.died(rank, reason)));
+    if (!is_cause) return;
+    group_.update(0, current_status(), now());
+    conclude_for_all(Verdict::of(group_.died(rank, reason)));
   }
 
   void report_failure(const Failure& failure) override { add_failure(rank(), failure); }
@@ -448,11 +455,13 @@ class Watchdog::Hub final : public Watchdog::Thread {
   }
 
   void beat() {
-    const std::string payload = Packer().put(group_.anyone_busy()).take();
+    const bool busy = group_.anyone_busy();
+    const bool news = busy != said_busy_;
+    const std::string payload = Packer().put(busy).take();
     for (Peer& peer : peers_) {
-      if (peer.connection.is_open() && peer.connection.all_arrived())
-        peer.connection.send(MessageKind::heartbeat, payload);
+      if (may_send(peer.connection, news)) peer.connection.send(MessageKind::heartbeat, payload);
     }
+    said_busy_ = busy;
   }
 
   void judge() override {
@@ -501,6 +510,7 @@ class Watchdog::Hub final : public Watchdog::Thread {
 
   std::vector<Peer> peers_;  // [0] has no connection
   GroupWatch group_;
+  bool said_busy_ = false;
   std::map<int, Failure> failures_;
   std::optional<Time> failures_end_;
 };
@@ -530,7 +540,7 @@ class Watchdog::Spoke final : public Watchdog::Thread {
     if (!connection_.ended()) return;
     const std::string reason = connection_.end();
     connection_.close();
-    give_up("died", format("({}); rank {} is at {}{}", reason, rank(), place_text(last_status()), collective()), false);
+    give_up(format("died: {}", reason), true);
   }
 
   void handle(const Message& message) {
@@ -545,10 +555,10 @@ class Watchdog::Spoke final : public Watchdog::Thread {
   }
 
   void heartbeat(Status status) override {
-    // One at a time: a few bytes under way are retransmitted sooner than many.
-    if (!connection_.is_open() || !connection_.all_arrived()) return;
+    if (!may_send(connection_, status.busy.empty() == said_busy_)) return;
     connection_.send(MessageKind::heartbeat, status.pack());
     sent_status(status);
+    said_busy_ = !status.busy.empty();
   }
 
   void report_failure(const Failure& failure) override {
@@ -565,15 +575,13 @@ class Watchdog::Spoke final : public Watchdog::Thread {
     // Rank 0 ends a wait of that length, and lives, but has not ended this one.
     const bool not_ended = last_status().waited > limit + milliseconds(5000);
     if (silence <= limit && !waits_too_long && !not_ended) return;
-    const std::string waiting = format("(the time-out is {}); rank {} is at {}{}", seconds_text(timeout()), rank(),
-                                       place_text(last_status()), collective());
     if (silence > milliseconds(1000)) {
-      give_up(
-          format("has not been heard of for {}: stopped, or the machine or its network is down", seconds_text(silence)),
-          waiting, true);
-      return;
+      return give_up(
+          format("has not been heard of for {} (the time-out is {}): stopped, or the machine or its network is down",
+                 seconds_text(silence), seconds_text(timeout())),
+          false);
     }
-    give_up("does not end a collective that waits for too long", waiting, true);
+    give_up(format("does not end a collective that waits for longer than {}", seconds_text(timeout())), false);
   }
 
   void judge_alone() {
@@ -587,14 +595,13 @@ class Watchdog::Spoke final : public Watchdog::Thread {
   }
 
   // Rank 1 reports it; and where rank 0's whole machine may be gone, the first rank on another one.
-  void give_up(const std::string& what, const std::string& circumstances, bool silent) {
-    Verdict verdict = Verdict::of(
-        {format("rank 0 (process {} on {}) {} {}", group_.rank0.process, group_.rank0.host, what, circumstances),
-         silent ? ""
-                : "what rank 0 wrote last may say why; if the system killed it for want of memory, "
-                  "`dmesg` on its machine does"});
+  void give_up(const std::string& what, bool died) {
+    Verdict verdict;
+    verdict.message = format("rank 0 (process {} on {}) {}; rank {} is at {}{}", group_.rank0.process,
+                             group_.rank0.host, what, rank(), place_text(last_status()), collective());
+    if (died) verdict.hint = death_hint(0, group_.rank0.host);
     connection_.send(MessageKind::given_up, verdict.pack());
-    conclude(std::move(verdict), true, rank() == 1 || (silent && rank() == group_.first_elsewhere));
+    conclude(std::move(verdict), true, rank() == 1 || (!died && rank() == group_.first_elsewhere));
   }
 
   std::string collective() {
@@ -622,6 +629,7 @@ class Watchdog::Spoke final : public Watchdog::Thread {
   Connection& connection_;
   Time heard_;
   bool busy_ = false;                         // any rank
+  bool said_busy_ = false;                    // this one
   std::optional<uint64_t> rank0_left_after_;  // the last collective that it started
 };
 

@@ -5,9 +5,9 @@
 #include <cerrno>
 #include <csignal>
 #include <functional>
+#include <iostream>
 #include <mutex>
 #include <new>
-#include <numeric>
 #include <sstream>
 #include <thread>
 
@@ -98,6 +98,7 @@ class Ranks {
  public:
   Ranks(int size, const Watchdog::Options& options, const Body& body) {
     ::alarm(60);
+    std::cout.flush();  // or the children have it too
     shared_ = new (::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) Shared{};
     std::vector<Pipe> broadcast(static_cast<size_t>(size));
     for (int rank = 0; rank < size; ++rank) {
@@ -364,7 +365,7 @@ TEST_CASE("rank 0 names the ranks that do not come") {
 TEST_CASE("all leave in good order, whoever is first") {
   Ranks ranks(3, with_timeout(2s), watched([](Rank& self) {
                 self.train(5);
-                if (self.rank == self.shared.flag) std::this_thread::sleep_for(300ms);
+                std::this_thread::sleep_for(self.rank * 100ms);
                 self.watchdog->check();
               }));
   for (int rank = 0; rank < 3; ++rank) {
@@ -455,12 +456,12 @@ TEST_CASE("ranks that start different collectives") {
 }
 
 TEST_CASE("while a rank is busy the others wait") {
-  Ranks ranks(3, with_timeout(600ms), watched([](Rank& self) {
+  Ranks ranks(3, with_timeout(1s), watched([](Rank& self) {
                 self.train(2);
                 if (self.rank == 1) {
                   const Watchdog::Busy busy(*self.watchdog, "writing a checkpoint");
                   { const Watchdog::Busy inner(*self.watchdog, "writing its state"); }
-                  std::this_thread::sleep_for(2s);
+                  std::this_thread::sleep_for(1800ms);
                 }
                 self.all_reduce();
               }));
