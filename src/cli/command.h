@@ -30,6 +30,8 @@ void add_completion(CLI::App& program, Action& action);
 CLI::App& add_command(CLI::App& parent, const std::string& name, const std::string& help, const std::string& example);
 // `[key=value...]`, `~key`.
 void add_overrides(CLI::App& command, std::vector<std::string>& overrides);
+// An error's report, to stderr.
+void show_error(const std::string& report);
 // To stdout.
 void print(const std::string& text);
 

@@ -87,15 +87,6 @@ UsageError usage_error(const CLI::App& program, const std::vector<std::string>& 
   return UsageError(format("{}: {}", full_name(*place.command), error.what()), help);
 }
 
-void show(const std::string& report) {
-  constexpr std::string_view kRed = "\033[1;31m", kPlain = "\033[0m";
-  const size_t head = report.find(':');
-  const std::string text = stderr_has_colours() && report.starts_with("error[") && head != std::string::npos
-                               ? format("{}{}{}{}", kRed, report.substr(0, head), kPlain, report.substr(head))
-                               : report;
-  std::fputs((text + "\n").c_str(), stderr);
-}
-
 void name_parts_of_help(CLI::FormatterBase& formatter) {
   for (const auto& [theirs, ours] : {std::pair("Positionals", "Arguments"),
                                      {"SUBCOMMAND", "COMMAND"},
@@ -168,26 +159,35 @@ void add_overrides(CLI::App& command, std::vector<std::string>& overrides) {
       ->expected(0, -1);
 }
 
+void show_error(const std::string& report) {
+  constexpr std::string_view kRed = "\033[1;31m", kPlain = "\033[0m";
+  const size_t head = report.find(':');
+  const std::string text = stderr_has_colours() && report.starts_with("error[") && head != std::string::npos
+                               ? format("{}{}{}{}", kRed, report.substr(0, head), kPlain, report.substr(head))
+                               : report;
+  std::fputs((text + "\n").c_str(), stderr);
+}
+
 void print(const std::string& text) { check_output(std::fwrite(text.data(), 1, text.size(), stdout) == text.size()); }
 
 }  // namespace rstorch::cli
 
 int main(int argc, char** argv) {
   using rstorch::ExitCode;
-  using rstorch::cli::show;
+  using rstorch::cli::show_error;
   try {
     rstorch::cli::open_standard_streams();
     rstorch::cli::check_thread_count();
     rstorch::cli::limit_spinning(argv);
     return rstorch::cli::run(argc, argv);
   } catch (const rstorch::Error& e) {
-    show(e.report());
+    show_error(e.report());
     return int(e.exit_code());
   } catch (const std::bad_alloc&) {
-    show("error[E0501]: out of memory");
+    show_error("error[E0501]: out of memory");
     return int(ExitCode::out_of_memory);
   } catch (const std::exception& e) {
-    show(std::string("error[E0100]: internal error: ") + e.what());
+    show_error(std::string("error[E0100]: internal error: ") + e.what());
     return int(ExitCode::internal);
   }
 }

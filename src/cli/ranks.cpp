@@ -1,28 +1,76 @@
 #include "cli/ranks.h"
 
+#include <cstdio>
+#include <new>
+
+#include <unistd.h>
+
 #include "base/log.h"
+#include "cli/command.h"
 #include "dist/connect.h"
 #include "dist/thread_group.h"
 
 namespace rstorch::cli {
+namespace {
 
-ExitCode with_ranks(int simulated, const std::function<ExitCode(dist::ProcessGroup& group)>& command) {
-  if (simulated == 0) {
-    const dist::Connected connected = dist::connect();
-    dist::ProcessGroup& group = *connected.group;
-    if (!group.is_root()) logging::mute_thread();
-    if (!connected.how.empty()) logging::info(connected.how);
+// How this rank's failure ends: what there is to print here, and the exit code of all.
+using Ending = dist::Watchdog::Ending;
+
+Ending tell_others(dist::ProcessGroup& group, int exit_code, const std::string& report) {
+  return group.watchdog() ? group.watchdog()->fail(exit_code, report) : Ending{report, exit_code};
+}
+
+template <class Lost>
+Ending as_told(const Lost& lost) {
+  return {lost.to_report() ? lost.report() : std::string(), int(lost.exit_code())};
+}
+
+// Without MPI's farewell, which would wait for all ranks.
+[[noreturn]] void end(const Ending& ending) {
+  if (!ending.text.empty()) show_error(ending.text);
+  logging::flush();
+  std::fflush(nullptr);
+  _exit(ending.exit_code);
+}
+
+ExitCode run_rank(dist::ProcessGroup& group, const std::function<ExitCode(dist::ProcessGroup& group)>& command) {
+  try {
     const ExitCode code = command(group);
     group.leave();
     return code;
+  } catch (const dist::RankLost& lost) {
+    end(as_told(lost));
+  } catch (const dist::PeerFailed& failed) {
+    end(as_told(failed));
+  } catch (const Error& error) {
+    end(tell_others(group, int(error.exit_code()), error.report()));
+  } catch (const std::bad_alloc&) {
+    end(tell_others(group, int(ExitCode::out_of_memory), "error[E0501]: out of memory"));
+  } catch (const std::exception& error) {
+    end(tell_others(group, int(ExitCode::internal), format("error[E0100]: internal error: {}", error.what())));
   }
+}
+
+ExitCode run_threads(int ranks, const std::function<ExitCode(dist::ProcessGroup& group)>& command) {
   ExitCode code = ExitCode::internal;
-  dist::run_ranks(simulated, [&](dist::ProcessGroup& group) {
+  dist::run_ranks(ranks, [&](dist::ProcessGroup& group) {
     if (!group.is_root()) logging::mute_thread();
     const ExitCode mine = command(group);
     if (group.is_root()) code = mine;
   });
   return code;
+}
+
+}  // namespace
+
+ExitCode with_ranks(int simulated, const std::function<ExitCode(dist::ProcessGroup& group)>& command) {
+  if (simulated > 0) return run_threads(simulated, command);
+  const dist::Connected connected = dist::connect();
+  dist::ProcessGroup& group = *connected.group;
+  if (group.size() == 1) return command(group);
+  if (!group.is_root()) logging::mute_thread();
+  logging::info(connected.how);
+  return run_rank(group, command);
 }
 
 }  // namespace rstorch::cli

@@ -49,14 +49,14 @@ const MpiModule& open_module(const Launch& launch) {
     const char* const reason = dlerror();
     throw DistError(format("{}, but {} cannot be opened: {}", started, kModuleFile, reason ? reason : "unknown reason"),
                     "it is part of a build that found MPI (Debian: libopenmpi-dev), and needs MPI's libraries to run",
-                    2);
+                    5);
   }
   using Entry = const MpiModule* (*)();
   const auto entry = reinterpret_cast<Entry>(dlsym(library, "rstorch_mpi_module"));
-  if (entry == nullptr) throw DistError(format("{} is not rstorch's MPI module: it has no entry point", path), "", 2);
+  if (entry == nullptr) throw DistError(format("{} is not rstorch's MPI module: it has no entry point", path), "", 5);
   const MpiModule& table = *entry();
   if (std::string_view(table.version) != kVersion) {
-    throw DistError(format("{} is version {}, the program is {}", path, table.version, kVersion), "", 2);
+    throw DistError(format("{} is version {}, the program is {}", path, table.version, kVersion), "", 5);
   }
   return table;
 }
@@ -83,8 +83,14 @@ Connected connect() {
   if (group->size() != launch->size || group->rank() != launch->rank) {
     throw DistError(format("{} says that this process is rank {} of {}, {} that it is rank {} of {}", launch->launcher,
                            launch->rank, launch->size, mpi.library(), group->rank(), group->size()),
-                    "start the ranks with `rstorch launch` or with the mpirun of this MPI", 2);
+                    "start the ranks with `rstorch launch` or with the mpirun of this MPI", 5);
   }
+  Watchdog::Options watchdog_options;
+  watchdog_options.rank = group->rank();
+  watchdog_options.size = group->size();
+  group->watch(std::make_unique<Watchdog>(
+      watchdog_options,
+      [&](const std::string& text) { return group->broadcast_text(text, "where rank 0 is"); }));
   return {std::move(group),
           format("ranks: {}, over MPI ({}, started by {})", launch->size, mpi.library(), launch->launcher)};
 }

@@ -29,6 +29,43 @@ class SingleGroup final : public ProcessGroup {
   }
 };
 
+// Tells the watchdog when the collective is complete, and asks it while it is not.
+class WatchedWork final : public Work {
+ public:
+  WatchedWork(WorkPtr work, Watchdog& watchdog, uint64_t sequence)
+      : work_(std::move(work)), watchdog_(watchdog), sequence_(sequence) {}
+
+  bool done() override {
+    if (done_) return true;
+    watchdog_.check();
+    done_ = work_->done();
+    if (done_) watchdog_.completed(sequence_);
+    return done_;
+  }
+
+ private:
+  WorkPtr work_;
+  Watchdog& watchdog_;
+  uint64_t sequence_;
+  bool done_ = false;
+};
+
+std::string size_text(size_t bytes) {
+  if (bytes < 1000) return format("{} bytes", bytes);
+  if (bytes < 1'000'000) return format("{:.1f} kB", double(bytes) / 1e3);
+  return format("{:.1f} MB", double(bytes) / 1e6);
+}
+
+// FNV-1a: the same on all machines.
+uint64_t fingerprint_of(std::string_view kind, DType dtype, size_t count) {
+  uint64_t hash = 0xcbf29ce484222325;
+  const auto add = [&](uint64_t value) { hash = (hash ^ value) * 0x100000001b3; };
+  for (const char c : kind) add(uint64_t(uint8_t(c)));
+  add(uint64_t(dtype));
+  add(count);
+  return hash;
+}
+
 void require(const Tensor& x, std::string_view what) {
   if (!x.is_contiguous())
     throw ArgumentError(format("{}: a tensor of shape {} is not contiguous", what, x.shape().text()));
@@ -54,13 +91,30 @@ void Work::wait() {
   }
 }
 
+void ProcessGroup::watch(std::unique_ptr<Watchdog> watchdog) { watchdog_ = std::move(watchdog); }
+
+std::unique_ptr<Watchdog::Busy> ProcessGroup::busy(std::string_view with) {
+  return watchdog_ ? std::make_unique<Watchdog::Busy>(*watchdog_, with) : nullptr;
+}
+
+template <class F>
+WorkPtr ProcessGroup::watched(std::string_view kind, DType dtype, size_t count, std::string_view what, F&& start) {
+  ++sequence_;
+  if (!watchdog_) return start();
+  watchdog_->check();
+  watchdog_->started(sequence_, fingerprint_of(kind, dtype, count),
+                     format("{} of {} ({})", kind, what, size_text(count * size_of(dtype))));
+  return std::make_unique<WatchedWork>(start(), *watchdog_, sequence_);
+}
+
 WorkPtr ProcessGroup::start_all_reduce(const Tensor& x, ReduceOp op, std::string_view what) {
   require(x, what);
   if (!is_reducible(x.dtype())) {
     throw DTypeError(format("{}: ranks reduce f32, f64, i64 and i32, not {}", what, name_of(x.dtype())));
   }
   if (size_ == 1 || x.numel() == 0) return std::make_unique<Done>();
-  return reduce(memory_of(x), size_t(x.numel()), x.dtype(), op);
+  return watched("all_reduce", x.dtype(), size_t(x.numel()), what,
+                 [&] { return reduce(memory_of(x), size_t(x.numel()), x.dtype(), op); });
 }
 
 void ProcessGroup::all_reduce(const Tensor& x, std::string_view what, ReduceOp op) {
@@ -69,7 +123,8 @@ void ProcessGroup::all_reduce(const Tensor& x, std::string_view what, ReduceOp o
 
 void ProcessGroup::broadcast(const Tensor& x, std::string_view what, int root) {
   require(x, what);
-  if (size_ > 1 && x.numel() > 0) spread(memory_of(x), x.bytes(), root)->wait();
+  if (size_ == 1 || x.numel() == 0) return;
+  watched("broadcast", x.dtype(), size_t(x.numel()), what, [&] { return spread(memory_of(x), x.bytes(), root); })->wait();
 }
 
 Tensor ProcessGroup::all_gather(const Tensor& mine, std::string_view what) {
@@ -77,7 +132,10 @@ Tensor ProcessGroup::all_gather(const Tensor& mine, std::string_view what) {
   Shape shape = mine.shape();
   shape.insert(0, size_);
   Tensor all = Tensor::empty(shape, mine.options());
-  if (mine.numel() > 0) gather(mine.view().data, memory_of(all), mine.bytes())->wait();
+  if (mine.numel() == 0) return all;
+  watched("all_gather", mine.dtype(), size_t(mine.numel()), what, [&] {
+    return gather(mine.view().data, memory_of(all), mine.bytes());
+  })->wait();
   return all;
 }
 
@@ -89,7 +147,7 @@ std::string ProcessGroup::broadcast_text(const std::string& text, std::string_vi
   broadcast(length, what);
   std::string out = text;
   out.resize(size_t(length.item<int64_t>()));
-  if (!out.empty()) spread(out.data(), out.size(), 0)->wait();
+  if (!out.empty()) broadcast(Tensor::wrap(out.data(), {int64_t(out.size())}, DType::u8, nullptr), what);
   return out;
 }
 

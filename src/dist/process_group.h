@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "dist/watchdog.h"
 #include "tensor/tensor.h"
 
 namespace rstorch::dist {
@@ -57,6 +58,12 @@ class ProcessGroup {
   // The end, in good order: all ranks call it when they have nothing more to say to each other.
   virtual void leave() {}
 
+  // From now on collectives throw RankLost or PeerFailed where a rank is lost, in place of waiting for ever.
+  void watch(std::unique_ptr<Watchdog> watchdog);
+  Watchdog* watchdog() { return watchdog_.get(); }  // null: nobody watches
+  // While it lives the other ranks wait for this one without limit.
+  std::unique_ptr<Watchdog::Busy> busy(std::string_view with);
+
   // Of the root; of any length.
   std::string broadcast_text(const std::string& text, std::string_view what);
   // Of all ranks, in their order.
@@ -71,8 +78,14 @@ class ProcessGroup {
   virtual WorkPtr gather(const void* mine, void* all, size_t bytes) = 0;
 
  private:
+  // What a collective does: `start` starts it. For whoever watches, `what` and how much of it.
+  template <class F>
+  WorkPtr watched(std::string_view kind, DType dtype, size_t count, std::string_view what, F&& start);
+
   int rank_;
   int size_;
+  uint64_t sequence_ = 0;  // collectives so far
+  std::unique_ptr<Watchdog> watchdog_;
 };
 using GroupPtr = std::unique_ptr<ProcessGroup>;
 

@@ -140,8 +140,13 @@ TrainResult train(const TrainRequest& request, dist::ProcessGroup& group) {
   const Experiment& experiment = request.experiment;
   const RunConfig& config = experiment.config;
   agree_on_config(group, experiment);
+  if (group.watchdog()) {
+    group.watchdog()->set_timeout(std::chrono::milliseconds(int64_t(config.distributed.timeout.amount * 1e3)));
+  }
+  auto busy = group.busy("opening the data");
   const Device device = experiment.choose_device();
   const data::OpenedData data = open_data(experiment, request.limits);
+  busy.reset();
   agree_on_data(group, data);
 
   // All that may go wrong with what the user gave goes wrong before there is a run folder.

@@ -136,6 +136,7 @@ Trainer::Outcome Trainer::run() {
 }
 
 void Trainer::train_step() {
+  if (dist::Watchdog* const watchdog = group_.watchdog()) watchdog->set_step(state_.step + 1);
   const data::Batch batch = *batches_->next();
   const bool guarded = settings_.on_nonfinite == OnNonFinite::skip || state_.step < state_.guarded_until;
   Agreement agreement(group_, {stop_requested(), seconds()});
@@ -252,6 +253,7 @@ void Trainer::save() {
 }
 
 void Trainer::write_checkpoint() {
+  const auto busy = group_.busy("writing a checkpoint");
   const MetricsLog::Sizes sizes = log_->sync();
   TrainingState state = state_;
   state.seconds = seconds();
