@@ -22,6 +22,7 @@ struct Layout {
     rows = inner == 1 || !x.contiguous();
   }
   int64_t count() const { return batch * inner; }  // elements of a channel
+  bool empty() const { return count() * channels == 0; }
 };
 
 constexpr int64_t kBlock = 16;  // channels of a task where they are neighbours
@@ -79,6 +80,7 @@ void sum_planes(int64_t begin, int64_t end, const Layout& at, int64_t c, double*
 // threads busy, by rows or images: into chunks that depend on the shape only, added up in order, and so do the bits.
 template <int K, class F>
 void channel_sums(const CpuStream& stream, const Layout& at, double* out, F f) {
+  if (at.empty()) return void(std::fill_n(out, K * at.channels, 0.0));
   constexpr int64_t most_chunks = 32, elements = 8192;  // a chunk has at least about that many of one task
   const int64_t length = at.rows ? at.count() : at.batch,
                 groups = at.rows ? divide_up(at.channels, kBlock) : at.channels;
@@ -112,6 +114,7 @@ struct Two {
 // Calls f(c, i) for every element x[i], with its channel.
 template <class F>
 void for_each_element(const Layout& at, F f) {
+  if (at.empty()) return;
   if (at.rows) {
     return parallel_for(at.count(), std::max<int64_t>(kGrain / at.channels, 1), [&](int64_t begin, int64_t end) {
       vectorised([=, channels = at.channels] {
@@ -133,30 +136,65 @@ void for_each_element(const Layout& at, F f) {
   });
 }
 
-void batch_norm_statistics_cpu(CpuStream& stream, ConstView x, double eps, double momentum, View mean, View invstd,
-                               View running_mean, View running_var) {
+void batch_norm_moments_cpu(CpuStream& stream, ConstView x, View moments) {
   const Layout at(x);
-  const Scratch<double> sums(stream, 2 * at.channels);
-  dispatch(FullFloats{}, x.dtype, "batch_norm_statistics", [&]<class T>(Type<T>) {
+  const double share = 1 / std::max(double(at.count()), 1.0);
+  double* const means = moments.as<double>() + 1;
+  double* const squares = means + at.channels;
+  moments.as<double>()[0] = double(at.count());
+  dispatch(FullFloats{}, x.dtype, "batch_norm_moments", [&]<class T>(Type<T>) {
     // Distances from the channel's first element, so that a large common offset does not swallow the variance.
     const Scratch<T> shift(stream, at.channels);
-    for (int64_t c = 0; c < at.channels; ++c) shift.data()[c] = x.as<T>()[at.rows ? c : c * at.inner];
-    channel_sums<2>(stream, at, sums.data(), [values = x.as<T>(), from = shift.data()](int64_t c, int64_t i) {
+    for (int64_t c = 0; c < at.channels; ++c) {
+      shift.data()[c] = at.empty() ? T(0) : x.as<T>()[at.rows ? c : c * at.inner];
+    }
+    channel_sums<2>(stream, at, means, [values = x.as<T>(), from = shift.data()](int64_t c, int64_t i) {
       const double d = double(values[i]) - double(from[c]);
       return Two{{d, d * d}};
     });
-    const double count = double(at.count());
     for (int64_t c = 0; c < at.channels; ++c) {
-      const double distance = sums.data()[c] / count;
-      const double average = double(shift.data()[c]) + distance;
-      const double var = std::max(sums.data()[at.channels + c] / count - distance * distance, 0.0);
-      mean.as<T>()[c] = T(average);
-      invstd.as<T>()[c] = T(1 / std::sqrt(var + eps));
-      if (!running_mean.defined()) continue;
+      const double distance = means[c] * share;
+      squares[c] = std::max(squares[c] - distance * means[c], 0.0);
+      means[c] = double(shift.data()[c]) + distance;
+    }
+  });
+}
+
+// The moments of the batches that the rows describe together, joined in their order (Chan, Golub & LeVeque 1979).
+void join_moments(const ConstView& rows, double* joined) {
+  const int64_t columns = rows.size(1), channels = columns / 2;
+  const double* row = rows.as<double>();
+  std::copy_n(row, columns, joined);
+  for (int64_t i = 1; i < rows.size(0); ++i) {
+    row += columns;
+    if (row[0] == 0) continue;
+    const double count = joined[0], share = row[0] / (count + row[0]);
+    for (int64_t c = 1; c <= channels; ++c) {
+      const double distance = row[c] - joined[c];
+      joined[c] += distance * share;
+      joined[channels + c] += row[channels + c] + distance * (share * count) * distance;
+    }
+    joined[0] = count + row[0];
+  }
+}
+
+void batch_norm_statistics_cpu(CpuStream& stream, ConstView moments, double eps, double momentum, View mean,
+                               View invstd, View running_mean, View running_var) {
+  const Scratch<double> joined(stream, moments.size(1));
+  join_moments(moments, joined.data());
+  const double* const means = joined.data() + 1;
+  const double* const squares = means + mean.numel();
+  const double count = joined.data()[0], biased = 1 / std::max(count, 1.0), unbiased = 1 / (count - 1);
+  const bool update = running_mean.defined() && count > 0;
+  dispatch(FullFloats{}, mean.dtype, "batch_norm_statistics", [&]<class T>(Type<T>) {
+    for (int64_t c = 0; c < mean.numel(); ++c) {
+      mean.as<T>()[c] = T(means[c]);
+      invstd.as<T>()[c] = T(1 / std::sqrt(squares[c] * biased + eps));
+      if (!update) continue;
       T& kept_mean = running_mean.as<T>()[c];
       T& kept_var = running_var.as<T>()[c];
-      kept_mean = T((1 - momentum) * double(kept_mean) + momentum * average);
-      kept_var = T((1 - momentum) * double(kept_var) + momentum * var * count / (count - 1));
+      kept_mean = T((1 - momentum) * double(kept_mean) + momentum * means[c]);
+      kept_var = T((1 - momentum) * double(kept_var) + momentum * squares[c] * unbiased);
     }
   });
 }
@@ -184,42 +222,48 @@ void batch_norm_cpu(CpuStream& stream, ConstView x, ConstView mean, ConstView in
   });
 }
 
-void batch_norm_backward_cpu(CpuStream& stream, ConstView dy, ConstView x, ConstView mean, ConstView invstd,
-                             ConstView weight, Statistics statistics, View dx, View dweight, View dbias) {
+void batch_norm_sums_cpu(CpuStream& stream, ConstView dy, ConstView x, ConstView mean, ConstView invstd, View sums,
+                         View dweight, View dbias) {
   const Layout at(x);
-  const Scratch<double> sums(stream, 2 * at.channels);
-  dispatch(FullFloats{}, x.dtype, "batch_norm_backward", [&]<class T>(Type<T>) {
-    const T* const in = x.as<T>();
-    const T* const out = dy.as<T>();
-    const T* const center = mean.as<T>();
-    if (statistics == Statistics::batch || dweight.defined() || dbias.defined()) {
-      channel_sums<2>(stream, at, sums.data(), [=](int64_t c, int64_t i) {
-        const double g = double(out[i]);
-        return Two{{g, g * (double(in[i]) - double(center[c]))}};
-      });
-    }
-    const double* const sum_dy = sums.data();
-    const double* const sum_dy_x = sum_dy + at.channels;
+  double* const sum_dy = sums.as<double>() + 1;
+  const double* const sum_dy_x = sum_dy + at.channels;
+  sums.as<double>()[0] = double(at.count());
+  dispatch(FullFloats{}, x.dtype, "batch_norm_sums", [&]<class T>(Type<T>) {
+    channel_sums<2>(stream, at, sum_dy,
+                    [in = x.as<T>(), out = dy.as<T>(), center = mean.as<T>()](int64_t c, int64_t i) {
+                      const double g = double(out[i]);
+                      return Two{{g, g * (double(in[i]) - double(center[c]))}};
+                    });
     for (int64_t c = 0; c < at.channels; ++c) {
       if (dbias.defined()) dbias.as<T>()[c] = T(sum_dy[c]);
       if (dweight.defined()) dweight.as<T>()[c] = T(sum_dy_x[c] * double(invstd.as<T>()[c]));
     }
-    if (!dx.defined()) return;
+  });
+}
+
+void batch_norm_input_gradient_cpu(CpuStream& stream, ConstView dy, ConstView x, ConstView mean, ConstView invstd,
+                                   ConstView weight, ConstView sums, View dx) {
+  const Layout at(x);
+  dispatch(FullFloats{}, x.dtype, "batch_norm_input_gradient", [&]<class T>(Type<T>) {
     // dx = scale (dy - offset - (x - mean) slope); with fixed statistics only the first term.
     const Scratch<T> factors(stream, 3 * at.channels);
     T* const scale = factors.data();
     T* const offset = scale + at.channels;
     T* const slope = offset + at.channels;
-    const double through = statistics == Statistics::batch ? 1 / double(at.count()) : 0;
+    std::fill_n(offset, 2 * at.channels, T(0));
     for (int64_t c = 0; c < at.channels; ++c) {
       const double inverse = double(invstd.as<T>()[c]);
       scale[c] = T(inverse * (weight.defined() ? double(weight.as<T>()[c]) : 1));
-      offset[c] = through > 0 ? T(sum_dy[c] * through) : T(0);
-      slope[c] = through > 0 ? T(sum_dy_x[c] * inverse * inverse * through) : T(0);
+      if (!sums.defined()) continue;
+      const double* const row = sums.as<double>();
+      const double through = 1 / row[0];
+      offset[c] = T(row[1 + c] * through);
+      slope[c] = T(row[1 + at.channels + c] * inverse * inverse * through);
     }
-    for_each_element(at, [=, to = dx.as<T>()](int64_t c, int64_t i) {
-      to[i] = scale[c] * (out[i] - offset[c] - (in[i] - center[c]) * slope[c]);
-    });
+    for_each_element(
+        at, [=, in = x.as<T>(), out = dy.as<T>(), center = mean.as<T>(), to = dx.as<T>()](int64_t c, int64_t i) {
+          to[i] = scale[c] * (out[i] - offset[c] - (in[i] - center[c]) * slope[c]);
+        });
   });
 }
 
@@ -319,12 +363,15 @@ void layer_norm_backward_cpu(CpuStream& stream, ConstView dy, ConstView x, Const
 
 }  // namespace
 
+Kernel<ConstView, View> batch_norm_moments{"batch_norm_moments", batch_norm_moments_cpu};
 Kernel<ConstView, double, double, View, View, View, View> batch_norm_statistics{"batch_norm_statistics",
                                                                                 batch_norm_statistics_cpu};
 Kernel<ConstView, double, View> batch_norm_invstd{"batch_norm_invstd", batch_norm_invstd_cpu};
 Kernel<ConstView, ConstView, ConstView, ConstView, ConstView, View> batch_norm{"batch_norm", batch_norm_cpu};
-Kernel<ConstView, ConstView, ConstView, ConstView, ConstView, Statistics, View, View, View> batch_norm_backward{
-    "batch_norm_backward", batch_norm_backward_cpu};
+Kernel<ConstView, ConstView, ConstView, ConstView, View, View, View> batch_norm_sums{"batch_norm_sums",
+                                                                                     batch_norm_sums_cpu};
+Kernel<ConstView, ConstView, ConstView, ConstView, ConstView, ConstView, View> batch_norm_input_gradient{
+    "batch_norm_input_gradient", batch_norm_input_gradient_cpu};
 Kernel<ConstView, ConstView, ConstView, double, View, View, View> layer_norm{"layer_norm", layer_norm_cpu};
 Kernel<ConstView, ConstView, ConstView, ConstView, ConstView, View, View, View> layer_norm_backward{
     "layer_norm_backward", layer_norm_backward_cpu};

@@ -42,21 +42,22 @@ Tensor BatchNorm::forward(const Tensor& x) {
         min_dims_ == max_dims_ ? format("{}", max_dims_) : format("{} or {}", min_dims_, max_dims_);
     throw ShapeError(format("{}: the input has shape {}, wanted {} axes", kind_, x.shape().text(), wanted));
   }
-  if (is_training() && x.size(1) > 0 && x.numel() == x.size(1)) {
+  if (is_training() && !peers_ && x.size(1) > 0 && x.numel() == x.size(1)) {
     throw ShapeError(
         format("{}: the input has shape {}: one value per channel has no variance", kind_, x.shape().text()),
         "train with batches of at least two, and `drop_last: true`");
   }
   const bool tracked = running_mean.defined();
-  if (!is_training() || !tracked) {
-    return batch_norm(x, weight, bias, running_mean, running_var, {.training = !tracked, .eps = eps_});
+  BatchNormOptions options = {
+      .training = is_training() || !tracked, .eps = eps_, .peers = is_training() ? peers_ : nullptr};
+  if (is_training() && tracked) {
+    num_batches_tracked.add_(1);
+    // The plain mean needs the count on the host: such a layer makes the step wait for the device.
+    // On meta there is no count, and nothing to average.
+    const bool counted = !momentum_ && !x.device().is_meta();
+    options.momentum = counted ? 1.0 / double(num_batches_tracked.item<int64_t>()) : momentum_.value_or(1.0);
   }
-  num_batches_tracked.add_(1);
-  // The plain mean needs the count on the host: such a layer makes the step wait for the device.
-  // On meta there is no count, and nothing to average.
-  const bool counted = !momentum_ && !x.device().is_meta();
-  const double momentum = counted ? 1.0 / double(num_batches_tracked.item<int64_t>()) : momentum_.value_or(1.0);
-  return batch_norm(x, weight, bias, running_mean, running_var, {.training = true, .momentum = momentum, .eps = eps_});
+  return batch_norm(x, weight, bias, running_mean, running_var, options);
 }
 
 void BatchNorm::reset_parameters() {
@@ -66,6 +67,17 @@ void BatchNorm::reset_parameters() {
   init::zeros_(running_mean);
   init::ones_(running_var);
   init::zeros_(num_batches_tracked);
+}
+
+int64_t synchronize_batch_norm(Module& model, const std::shared_ptr<BatchPeers>& peers) {
+  int64_t count = 0;
+  model.apply([&](Module& module) {
+    auto* const norm = dynamic_cast<BatchNorm*>(&module);
+    if (!norm) return;
+    norm->synchronize(peers);
+    ++count;
+  });
+  return count;
 }
 
 }  // namespace rstorch::nn

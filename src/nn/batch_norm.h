@@ -3,6 +3,7 @@
 
 #include "nn/arguments.h"
 #include "nn/layer.h"
+#include "ops/batch_peers.h"
 
 namespace rstorch::nn {
 
@@ -28,6 +29,9 @@ class BatchNorm : public Module {
 
   Tensor forward(const Tensor& x) override;
   void reset_parameters() override;
+  // In training, normalises over the samples of all ranks, as PyTorch's SyncBatchNorm; without peers, over its own
+  // again.
+  void synchronize(std::shared_ptr<BatchPeers> peers) { peers_ = std::move(peers); }
 
   Tensor& weight;               // [num_features], or undefined
   Tensor& bias;                 // [num_features], or undefined
@@ -45,7 +49,11 @@ class BatchNorm : public Module {
   int max_dims_;
   double eps_;
   std::optional<double> momentum_;
+  std::shared_ptr<BatchPeers> peers_;
 };
+
+// Synchronizes every BatchNorm of a model; how many there are.
+int64_t synchronize_batch_norm(Module& model, const std::shared_ptr<BatchPeers>& peers);
 
 class BatchNorm1d final : public BatchNorm {
  public:

@@ -21,6 +21,15 @@ Tensor gradient_for(const Saved& saved, int input, const Tensor& like) {
                                               : Tensor();
 }
 
+void require_variance(const Op& op, const Tensor& x, bool single, std::string_view others) {
+  op.require_shape_that(
+      !single, format("x has shape {}{}: one value per channel has no variance to train on", x.shape().text(), others),
+      "use a batch of at least 2, or drop_last: true so that the last batch is not 1");
+}
+
+// What batch normalisation sums over a batch.
+Tensor empty_row(const Tensor& x) { return Tensor::empty({1 + 2 * x.size(1)}, {DType::f64, x.device()}); }
+
 }  // namespace
 
 Tensor batch_norm(const Tensor& input, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
@@ -37,11 +46,10 @@ Tensor batch_norm(const Tensor& input, const Tensor& weight, const Tensor& bias,
   op.require(running_mean.defined() == running_var.defined(),
              "one of running_mean and running_var is defined, the other not");
   const bool from_batch = options.training || !running_mean.defined();
-  const int64_t count = channels > 0 ? input.numel() / channels : 0;
-  op.require_shape_that(
-      !from_batch || count > 1 || input.numel() == 0,
-      format("x has shape {}: one value per channel has no variance to train on", input.shape().text()),
-      "use a batch of at least 2, or drop_last: true so that the last batch is not 1");
+  const bool shared = options.training && options.peers;
+  const auto peers = shared && !input.device().is_meta() ? options.peers : nullptr;
+  const int64_t count = input.numel() > 0 ? input.numel() / channels : 0;  // values of a channel
+  require_variance(op, input, from_batch && count == 1 && !shared, "");
 
   const Tensor x = dense(input), scale = weight.defined() ? contiguous(weight) : weight,
                shift = bias.defined() ? contiguous(bias) : bias;
@@ -49,18 +57,20 @@ Tensor batch_norm(const Tensor& input, const Tensor& weight, const Tensor& bias,
   Tensor y = empty_with_layout_of(x);
   Tensor mean = running_mean.defined() ? contiguous(running_mean) : running_mean,
          invstd = Tensor::empty({channels}, x.options());
-  if (x.numel() == 0) {
-    return op.record(y, inputs(input, weight, bias), saves(scale, shift), [](const Saved& saved, const Tensor& dy) {
-      const auto zeros = [&](int i) { return saved.needs(i + 1) ? zeros_like(saved[i]) : Tensor(); };
-      return Grads{dy, zeros(0), zeros(1)};
-    });
-  }
   if (from_batch) {
     mean = Tensor::empty({channels}, x.options());
     const bool update = options.training && running_mean.defined();
     op.require(!update || (running_mean.is_contiguous() && running_var.is_contiguous()),
                "running_mean and running_var are written in place and must be contiguous");
-    kernels::batch_norm_statistics(stream, x.view(), options.eps, options.momentum, mean.mutable_view(),
+    Tensor moments = empty_row(x);
+    kernels::batch_norm_moments(stream, x.view(), moments.mutable_view());
+    moments = peers ? peers->gather(moments) : unsqueeze(moments, 0);
+    // A rank that has two values knows that there is a variance, and need not wait for the device.
+    if (peers && count < 2) {
+      require_variance(op, x, sum(select(moments, 1, 0)).item() == 1,
+                       ", and those of all ranks one element per channel");
+    }
+    kernels::batch_norm_statistics(stream, moments.view(), options.eps, options.momentum, mean.mutable_view(),
                                    invstd.mutable_view(), update ? running_mean.mutable_view() : View(),
                                    update ? running_var.mutable_view() : View());
     if (update) {
@@ -72,16 +82,24 @@ Tensor batch_norm(const Tensor& input, const Tensor& weight, const Tensor& bias,
   }
   kernels::batch_norm(stream, x.view(), mean.view(), invstd.view(), scale.view(), shift.view(), y.mutable_view());
 
-  const auto statistics = from_batch ? kernels::Statistics::batch : kernels::Statistics::fixed;
   return op.record(y, inputs(input, weight, bias), saves(x, mean, invstd, scale, shift),
-                   [op, statistics](const Saved& saved, const Tensor& gradient) {
-                     const Tensor& x = saved[0];
+                   [op, from_batch, peers](const Saved& saved, const Tensor& gradient) {
+                     const Tensor &x = saved[0], &mean = saved[1], &invstd = saved[2];
                      const Tensor dy = in_layout(gradient, layout_of(x));
-                     Tensor dx = saved.needs(0) ? empty_with_layout_of(x) : Tensor();
+                     const Tensor dx = saved.needs(0) ? empty_with_layout_of(x) : Tensor();
                      const Tensor dweight = gradient_for(saved, 1, saved[3]), dbias = gradient_for(saved, 2, saved[4]);
-                     kernels::batch_norm_backward(op.stream(x), dy.view(), x.view(), saved[1].view(), saved[2].view(),
-                                                  saved[3].view(), statistics, dx.mutable_view(),
-                                                  dweight.mutable_view(), dbias.mutable_view());
+                     Tensor sums;
+                     if (from_batch || dweight.defined() || dbias.defined()) {
+                       sums = empty_row(x);
+                       kernels::batch_norm_sums(op.stream(x), dy.view(), x.view(), mean.view(), invstd.view(),
+                                                sums.mutable_view(), dweight.mutable_view(), dbias.mutable_view());
+                     }
+                     if (peers) peers->sum(sums);  // whether dx is wanted here or not: another rank may want it
+                     if (dx.defined()) {
+                       kernels::batch_norm_input_gradient(op.stream(x), dy.view(), x.view(), mean.view(), invstd.view(),
+                                                          saved[3].view(), from_batch ? sums.view() : ConstView(),
+                                                          dx.mutable_view());
+                     }
                      return Grads{dx, dweight, dbias};
                    });
 }

@@ -4,10 +4,12 @@
 // NumPy's; dtypes promote as PyTorch's. Dimensions may be negative. Errors: ShapeError, DTypeError, DeviceError, ArgumentError.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "base/random_key.h"
+#include "ops/batch_peers.h"
 #include "ops/elementwise.h"
 #include "kernels/options.h"  // Reduction: none, mean, sum
 #include "tensor/tensor.h"
@@ -163,6 +165,9 @@ struct BatchNormOptions {
   bool training = false;
   double momentum = 0.1;
   double eps = 1e-5;
+  // Ranks that share the batch: in training the statistics are of all their samples together, and so is the gradient of x
+  // for a loss that is summed over ranks. Those of weight and bias are this rank's part. A rank may have no samples.
+  std::shared_ptr<BatchPeers> peers = {};
 };
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean, const Tensor& running_var,
                   const BatchNormOptions& options = {});

@@ -61,6 +61,11 @@ Array layer_norm_reference(const Array& x, int64_t columns, const Array* weight,
   return y;
 }
 
+class OneRank final : public BatchPeers {
+  Tensor gather(const Tensor& mine) override { return unsqueeze(mine, 0); }
+  void sum(const Tensor&) override {}
+};
+
 // The cotangent is permuted and so is x, as behind a convolution that works channels-last.
 Tensor channels_last(const Tensor& x) { return permute(contiguous(permute(x, {0, 2, 3, 1})), {0, 3, 1, 2}); }
 
@@ -89,6 +94,16 @@ std::vector<OpCase> norm_cases() {
        .run = [](const std::vector<Tensor>& in) { return batch_norm(in[0], in[1], in[2], in[3], in[4]); },
        .reference =
            [](const std::vector<Array>& in) { return batch_norm_reference(in[0], &in[1], &in[2], &in[3], &in[4]); }},
+      {.op = "batch_norm",
+       .what = "shared by one rank",  // by several: tests/unit/sync_batch_norm_test.cpp
+       .inputs = {floats({4, 3, 2, 2}).when_empty({0, 3, 2, 2}), floats({3}), floats({3})},
+       .run =
+           [](const std::vector<Tensor>& in) {
+             return batch_norm(in[0], in[1], in[2], {}, {}, {.training = true, .peers = std::make_shared<OneRank>()});
+           },
+       .reference =
+           [](const std::vector<Array>& in) { return batch_norm_reference(in[0], &in[1], &in[2], nullptr, nullptr); },
+       .f32 = {2e-5, 2e-5}},
       {.op = "batch_norm",
        .what = "no weight",
        .inputs = {floats({4, 3, 2, 2}).when_empty({0, 3, 2, 2})},
