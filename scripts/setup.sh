@@ -6,7 +6,7 @@ set -euo pipefail
 packages=(
   g++ meson ninja-build pkg-config ccache git ca-certificates
   libcli11-dev libyaml-cpp-dev libspdlog-dev libfmt-dev nlohmann-json3-dev doctest-dev
-  libdeflate-dev libdnnl-dev libxxhash-dev
+  libdeflate-dev libdnnl-dev libxxhash-dev libopenmpi-dev openmpi-bin
 )
 
 missing=()

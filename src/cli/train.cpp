@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/load.h"
+#include "cli/shell_word.h"
 #include "train/plan.h"
 #include "train/text_table.h"
 
@@ -21,15 +22,6 @@ struct Arguments {
   bool dry_run = false;
 };
 
-// As a shell reads it back.
-std::string shell_word(const std::string& word) {
-  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=,@%+-";
-  if (!word.empty() && word.find_first_not_of(kPlain) == word.npos) return word;
-  std::string out = "'";
-  for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return out + "'";
-}
-
 // What to type so that the run goes on, with these overrides beside those it was started with.
 std::string command_to_continue(const Arguments& arguments, const std::vector<std::string>& more) {
   const auto key = [](const std::string& override) { return override.substr(0, override.find('=')); };
@@ -41,8 +33,7 @@ std::string command_to_continue(const Arguments& arguments, const std::vector<st
   words.insert(words.end(), more.begin(), more.end());
   if (arguments.smoke) words.emplace_back("--smoke");
   words.emplace_back("--resume");
-  for (std::string& word : words) word = shell_word(word);
-  return format("{}", join(words, " "));
+  return shell_line(words);
 }
 
 void say_how_it_ended(const TrainResult& result, const Arguments& arguments) {
