@@ -208,9 +208,10 @@ class OwnFolders {
     std::error_code none;
     const Path temporary = std::filesystem::temp_directory_path(none);
     session_.emplace(none ? Path("/tmp") : temporary);
-    ::setenv("OMPI_MCA_orte_local_tmpdir_base", session_->path().c_str(), 1);
-    // Other machines do not have the folder; their mpirun daemon clears up after its ranks.
-    if (on_several_machines(program) || ::access("/dev/shm", W_OK | X_OK) != 0) return;
+    // Other machines have neither folder: mpirun alone is told, and their daemons clear up after their ranks.
+    const bool here = !on_several_machines(program);
+    ::setenv(here ? "OMPI_MCA_orte_tmpdir_base" : "TMPDIR", session_->path().c_str(), 1);
+    if (!here || ::access("/dev/shm", W_OK | X_OK) != 0) return;
     shared_memory_.emplace("/dev/shm");
     for (const char* name : {"btl_vader", "osc_sm", "osc_rdma"}) {
       ::setenv(format("OMPI_MCA_{}_backing_directory", name).c_str(), shared_memory_->path().c_str(), 1);

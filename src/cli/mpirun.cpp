@@ -141,9 +141,10 @@ std::vector<std::string> mpirun_words(const Path& mpirun, const RankProgram& pro
   // A link that is cut for good is noticed in seconds; with the defaults, never.
   add({"--mca", "oob_tcp_keepalive_time", "2", "--mca", "oob_tcp_keepalive_intvl", "1"});
   add({"--mca", "oob_tcp_keepalive_probes", "3"});
-  // The bits of a sum depend on the algorithm. The ring moves the fewest bytes; what is shorter than one number a rank
-  // goes by recursive doubling.
-  add({"--mca", "coll_tuned_use_dynamic_rules", "1", "--mca", "coll_tuned_allreduce_algorithm", "ring"});
+  // The bits of a sum depend on the algorithm. This one gives each number the same order of additions wherever in a
+  // buffer it stands, those of recursive doubling, which it falls back to for short buffers; so buckets may be of any
+  // size.
+  add({"--mca", "coll_tuned_use_dynamic_rules", "1", "--mca", "coll_tuned_allreduce_algorithm", "rabenseifner"});
   words.insert(words.end(), program.command.begin(), program.command.end());
   return words;
 }

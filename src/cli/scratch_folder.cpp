@@ -1,6 +1,5 @@
 #include "cli/scratch_folder.h"
 
-#include <chrono>
 #include <cstdlib>
 
 #include <sys/stat.h>
@@ -14,22 +13,22 @@ using files::Path;
 
 constexpr std::string_view kPrefix = "rstorch-launch-";
 
-// Ours, and older than the moment that a launch needs to lock what it has made.
-bool may_be_left_over(const Path& path) {
+bool is_ours(const Path& path) {
   struct stat status {};
-  if (::lstat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) || status.st_uid != ::geteuid()) return false;
-  return std::time(nullptr) - status.st_ctime > 2;
+  return ::lstat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == ::geteuid();
+}
+
+// Not open: another process holds the folder, or it is gone.
+files::Descriptor hold(const Path& path) try { return files::try_lock_folder(path); } catch (const Error&) {
+  return {};
 }
 
 void sweep(const Path& where) {
   std::error_code ignored;
   for (const fs::directory_entry& entry : fs::directory_iterator(where, ignored)) {
-    if (!entry.path().filename().string().starts_with(kPrefix) || !may_be_left_over(entry.path())) continue;
-    try {
-      const files::Descriptor lock = files::try_lock_folder(entry.path());
-      if (lock.is_open()) fs::remove_all(entry.path(), ignored);
-    } catch (const Error&) {  // another launch was faster
-    }
+    if (!entry.path().filename().string().starts_with(kPrefix) || !is_ours(entry.path())) continue;
+    const files::Descriptor lock = hold(entry.path());
+    if (lock.is_open()) fs::remove_all(entry.path(), ignored);
   }
 }
 
@@ -37,10 +36,13 @@ void sweep(const Path& where) {
 
 ScratchFolder::ScratchFolder(const Path& where) {
   sweep(where);
-  std::string name = (where / format("{}XXXXXX", kPrefix)).string();
-  if (!::mkdtemp(name.data())) files::fail("make a folder in", where);
-  path_ = name;
-  lock_ = files::try_lock_folder(path_);
+  // Until it is locked another launch may take it for a leftover: then once more.
+  while (!lock_.is_open() || !is_ours(path_)) {
+    std::string name = (where / format("{}XXXXXX", kPrefix)).string();
+    if (!::mkdtemp(name.data())) files::fail("make a folder in", where);
+    path_ = name;
+    lock_ = hold(path_);
+  }
 }
 
 ScratchFolder::~ScratchFolder() {
