@@ -164,6 +164,9 @@ void check_command(const Arguments& arguments) {
     throw UsageError("launch wants a command: train, eval or bench", "for example: rstorch launch -n 2 train CONFIG");
   }
   const std::string& name = arguments.command[0];
+  if (name.starts_with('-')) {
+    throw UsageError(format("launch has no option {}", name), "`rstorch launch --help` shows what there is");
+  }
   if (std::ranges::find(known, name) == known.end()) {
     throw UsageError(format("launch does not start `{}`", name),
                      "several ranks can train, eval or bench; options of launch come before the command");
@@ -277,9 +280,10 @@ ExitCode run(const Arguments& arguments) {
 }  // namespace
 
 void add_launch(CLI::App& program, Action& action) {
-  CLI::App& command =
-      add_command(program, "launch", "Start train, eval or bench on several ranks under mpirun, and look after them.",
-                  "rstorch launch -n 4 train configs/mnist_mlp.yaml trainer.max_epochs=2");
+  CLI::App& command = add_command(
+      program, "launch",
+      "Start COMMAND (train, eval or bench, with its arguments) on several ranks under mpirun, and look after them.",
+      "rstorch launch -n 4 train configs/mnist_mlp.yaml trainer.max_epochs=2");
   auto arguments = std::make_shared<Arguments>();
   command.add_option("-n,--ranks", arguments->ranks, "How many processes.")
       ->required()
