@@ -24,6 +24,7 @@ void add_inspect(CLI::App& program, Action& action);
 void add_list(CLI::App& program, Action& action);
 void add_doctor(CLI::App& program, Action& action);
 void add_bench(CLI::App& program, Action& action);
+void add_launch(CLI::App& program, Action& action);
 void add_completion(CLI::App& program, Action& action);
 
 // A command with its example in the help text.

@@ -5,6 +5,7 @@
 
 #include "base/version.h"
 #include "cli/command.h"
+#include "cli/mpirun.h"
 #include "config/dump.h"
 #include "tensor/runtime.h"
 #include "train/text_table.h"
@@ -64,6 +65,15 @@ Finding cuda_devices() {
   return {"cuda", devices, ""};
 }
 
+Finding mpi() {
+  const auto mpirun = find_mpirun();
+  if (!mpirun) return {"mpi", "no mpirun: one rank only", std::string(kMpirunFix)};
+  const std::string version = mpirun_version(*mpirun);
+  const std::string text = format("{}, {}", version.empty() ? "does not run" : version, mpirun->string());
+  if (!version.starts_with("Open MPI")) return {"mpi", text, format("`launch` wants Open MPI; {}", kMpirunFix)};
+  return {"mpi", text, ""};
+}
+
 Finding data_folder() {
   const char* folder = std::getenv("RSTORCH_DATA");
   if (!folder || !*folder) return {"data", "RSTORCH_DATA is not set: configs of larger data look in datasets/", ""};
@@ -78,6 +88,7 @@ std::vector<Finding> examine() {
           threads(),
           memory(),
           cuda_devices(),
+          mpi(),
           data_folder()};
 }
 

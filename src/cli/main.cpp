@@ -121,8 +121,8 @@ int run(int argc, char** argv) {
   program.require_subcommand(1);
   program.footer("`rstorch COMMAND --help` shows more of each.\n\nExample:\n  rstorch train configs/digits_cnn.yaml");
   Action action;
-  for (const auto add : {add_train, add_eval, add_predict, add_plan, add_bench, add_config, add_inspect, add_list,
-                         add_doctor, add_completion}) {
+  for (const auto add : {add_train, add_launch, add_eval, add_predict, add_plan, add_bench, add_config, add_inspect,
+                         add_list, add_doctor, add_completion}) {
     add(program, action);
   }
   const std::vector<std::string> words(argv + 1, argv + argc);

@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/load.h"
 #include "cli/ranks.h"
+#include "cli/shell_word.h"
 #include "train/plan.h"
 #include "train/text_table.h"
 
@@ -21,16 +22,8 @@ struct Arguments {
   bool smoke = false;
   bool dry_run = false;
   int simulate_ranks = 0;
+  std::string inject;
 };
-
-// As a shell reads it back.
-std::string shell_word(const std::string& word) {
-  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=,@%+-";
-  if (!word.empty() && word.find_first_not_of(kPlain) == word.npos) return word;
-  std::string out = "'";
-  for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return out + "'";
-}
 
 // What to type so that the run goes on, with these overrides beside those it was started with.
 std::string command_to_continue(const Arguments& arguments, const std::vector<std::string>& more) {
@@ -43,8 +36,7 @@ std::string command_to_continue(const Arguments& arguments, const std::vector<st
   words.insert(words.end(), more.begin(), more.end());
   if (arguments.smoke) words.emplace_back("--smoke");
   words.emplace_back("--resume");
-  for (std::string& word : words) word = shell_word(word);
-  return format("{}", join(words, " "));
+  return shell_line(words);
 }
 
 void say_how_it_ended(const TrainResult& result, const Arguments& arguments) {
@@ -69,7 +61,8 @@ void say_how_it_ended(const TrainResult& result, const Arguments& arguments) {
 ExitCode run(const Arguments& arguments, dist::ProcessGroup& group) {
   LoadedConfig loaded = load_config(arguments.config, arguments.overrides, arguments.smoke ? Size::smoke : Size::full);
   if (arguments.resume) loaded.experiment.config.checkpoint.resume = "auto";
-  const RunLimits limits = arguments.smoke ? RunLimits::smoke() : RunLimits();
+  RunLimits limits = arguments.smoke ? RunLimits::smoke() : RunLimits();
+  if (!arguments.inject.empty()) limits.fault = Fault::parse(arguments.inject);
   if (arguments.dry_run) {
     const Device device = loaded.experiment.choose_device();
     const data::OpenedData data = open_data(loaded.experiment, limits);
@@ -100,6 +93,8 @@ void add_train(CLI::App& program, Action& action) {
   command.add_flag("--dry-run", arguments->dry_run, "Read the config, open the data, build the model, and stop.");
   command.add_option("--simulate-ranks", arguments->simulate_ranks, "Train with so many ranks, as threads.")
       ->check(CLI::Range(1, 64));
+  command.add_option("--inject", arguments->inject, "A fault, for tests: kill:rank=1@step=50; stop, hang, slow, error.")
+      ->type_name("FAULT");
   command.callback([&action, arguments] {
     action = [arguments] {
       return with_ranks(arguments->simulate_ranks, [&](dist::ProcessGroup& group) { return run(*arguments, group); });

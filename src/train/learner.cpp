@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "autograd/grad_mode.h"
+#include "nn/batch_norm.h"
 #include "nn/random_scope.h"
 #include "ops/ops.h"
 #include "optim/clip.h"
@@ -45,6 +46,17 @@ std::vector<dist::Reducer::Block> flat_gradients(const optim::ParameterArena& ar
   return out;
 }
 
+// Batch normalisation over the batch of all ranks.
+class RankPeers final : public BatchPeers {
+ public:
+  explicit RankPeers(dist::ProcessGroup& group) : group_(group) {}
+  Tensor gather(const Tensor& mine) override { return group_.all_gather(mine, "moments of a batch"); }
+  void sum(const Tensor& x) override { group_.all_reduce(x, "sums of a batch's gradient"); }
+
+ private:
+  dist::ProcessGroup& group_;
+};
+
 }  // namespace
 
 optim::RunLength run_length(const Experiment& experiment, const data::Dataset& training_data) {
@@ -78,6 +90,7 @@ Learner::Learner(const Experiment& experiment, nn::BuiltModel model, const optim
       schedule_(make_schedule(experiment, length)) {
   loss_->to(device_);
   if (group.size() > 1) reducer_.emplace(group, flat_gradients(*arena_, this->model()), size_t(experiment.config.distributed.bucket_mb) << 20);
+  if (group.size() > 1) nn::synchronize_batch_norm(this->model(), std::make_shared<RankPeers>(group));
   this->model().train();
   for (const nn::NamedTensor& named : this->model().named_buffers()) {
     buffers_.push_back(named.tensor);

@@ -157,6 +157,11 @@ RunStart start_run(const Path& root, const std::string& name, const std::string&
   return start;
 }
 
+std::optional<Path> newest_run(const Path& root, const std::string& name) {
+  const int last = last_number(root, name);
+  return last > 0 ? std::optional<Path>(numbered(root, name, last)) : std::nullopt;
+}
+
 std::optional<Checkpoint> latest_checkpoint(const Path& checkpoints) {
   if (!files::is_there(checkpoints)) return {};
   std::vector<std::string> damaged;

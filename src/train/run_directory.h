@@ -50,6 +50,9 @@ struct RunStart {
 // `resume`: never, auto, or the path of a checkpoint. Says in the log what it found and chose.
 RunStart start_run(const files::Path& root, const std::string& name, const std::string& resume);
 
+// The newest run of a name, where there is one.
+std::optional<files::Path> newest_run(const files::Path& root, const std::string& name);
+
 // The newest checkpoint of a folder of checkpoints that is complete. Damaged ones are skipped with a warning; throws
 // CheckpointError where all are damaged.
 std::optional<Checkpoint> latest_checkpoint(const files::Path& checkpoints);

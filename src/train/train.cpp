@@ -157,7 +157,7 @@ TrainResult train(const TrainRequest& request, dist::ProcessGroup& group) {
     TrainResult result;
     result.nothing_to_do = group.broadcast_text({}, "what to do") == kNothingToDo;
     if (result.nothing_to_do) return result;
-    Trainer trainer(experiment, data, std::move(learner), nullptr, end, group);
+    Trainer trainer(experiment, data, std::move(learner), nullptr, end, group, request.limits.fault);
     return run_to_end(trainer);
   }
 
@@ -178,7 +178,7 @@ TrainResult train(const TrainRequest& request, dist::ProcessGroup& group) {
   const auto changed = start.from ? changes_since(experiment, *start.from) : std::vector<std::string>();
   std::optional<Trainer> made;
   try {
-    made.emplace(experiment, data, std::move(learner), &start, end, group);
+    made.emplace(experiment, data, std::move(learner), &start, end, group, request.limits.fault);
   } catch (const CheckpointError& error) {
     if (start.from) refuse_checkpoint(error, *start.from, changed);
     throw;

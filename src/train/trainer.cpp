@@ -38,7 +38,7 @@ class Trainer::Agreement {
   Agreed wait() {
     work_->wait();
     const std::vector<double> both = both_.to_vector<double>();
-    return {both[0] > 0, both[1]};
+    return {.stop = both[0] > 0, .seconds = both[1]};
   }
 
  private:
@@ -47,10 +47,11 @@ class Trainer::Agreement {
 };
 
 Trainer::Trainer(const Experiment& experiment, const data::OpenedData& data, Learner learner, const RunStart* start,
-                 RunEnd end, dist::ProcessGroup& group)
+                 RunEnd end, dist::ProcessGroup& group, const std::optional<Fault>& fault)
     : experiment_(experiment),
       settings_(experiment.config.trainer),
       group_(group),
+      fault_(fault),
       loader_(*data.train, experiment.train_options(group.rank(), group.size())),
       epoch_steps_(loader_.size()),
       end_(std::move(end)),
@@ -137,6 +138,7 @@ Trainer::Outcome Trainer::run() {
 
 void Trainer::train_step() {
   if (dist::Watchdog* const watchdog = group_.watchdog()) watchdog->set_step(state_.step + 1);
+  if (fault_) fault_->strike(group_.rank(), state_.step + 1);
   const data::Batch batch = *batches_->next();
   const bool guarded = settings_.on_nonfinite == OnNonFinite::skip || state_.step < state_.guarded_until;
   Agreement agreement(group_, {stop_requested(), seconds()});

@@ -11,6 +11,7 @@
 #include "train/cadence.h"
 #include "train/checkpoint.h"
 #include "train/evaluator.h"
+#include "train/fault.h"
 #include "train/goal.h"
 #include "train/learner.h"
 #include "train/metrics_log.h"
@@ -25,6 +26,7 @@ namespace rstorch {
 struct RunLimits {
   std::optional<int64_t> steps;
   std::optional<int64_t> samples;  // of each dataset
+  std::optional<Fault> fault;
   static RunLimits smoke() { return {.steps = 8, .samples = 64}; }
 };
 
@@ -37,7 +39,7 @@ class Trainer {
 
   // All must outlive it. `start` on rank 0, which writes; null on the others, which take over what it has.
   Trainer(const Experiment& experiment, const data::OpenedData& data, Learner learner, const RunStart* start,
-          RunEnd end, dist::ProcessGroup& group);
+          RunEnd end, dist::ProcessGroup& group, const std::optional<Fault>& fault = {});
 
   Outcome run();
 
@@ -81,6 +83,7 @@ class Trainer {
   const Experiment& experiment_;
   const TrainerSection& settings_;
   dist::ProcessGroup& group_;
+  std::optional<Fault> fault_;
   data::DataLoader loader_;
   int64_t epoch_steps_;
   std::optional<data::DataLoader> val_loader_;

@@ -2,7 +2,7 @@
 # Every command does what its help says, on the bundled digits.
 source "$(dirname "$0")/common.sh"
 
-for command in train eval predict plan bench config "config show" "config schema" "config explain" inspect list doctor completion; do
+for command in train launch eval predict plan bench config "config show" "config schema" "config explain" inspect list doctor completion; do
   expect_exit 0 "$rstorch" $command --help
   expect_text "$work/out" "Example:"
 done
@@ -37,6 +37,7 @@ expect_exit 0 "$rstorch" list
 expect_text "$work/out" "AdamW"
 expect_exit 0 "$rstorch" doctor
 expect_text "$work/out" "threads"
+grep -qE '^mpi +(Open MPI [0-9]|no mpirun)' "$work/out" || fail "doctor says nothing of MPI"
 expect_exit 0 "$rstorch" completion bash
 bash -n "$work/out"
 expect_exit 0 "$rstorch" bench configs/digits_mlp.yaml --steps 20 --json

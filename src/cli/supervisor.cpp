@@ -1,0 +1,146 @@
+#include "cli/supervisor.h"
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "train/files.h"
+
+namespace rstorch::cli {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kImpatience = 10s;  // a SIGINT after another one means: now
+constexpr auto kGrace = 30s;       // SIGTERM this long after another one, too
+constexpr auto kTimeToEnd = 3s;    // mpirun needs about one to end its ranks and clear up
+
+// The session of a process, from /proc; 0: it is gone.
+pid_t session_of(const std::string& process) {
+  std::ifstream file("/proc/" + process + "/stat");
+  std::string text;
+  std::getline(file, text);
+  const size_t name_end = text.rfind(')');  // names may have spaces and brackets
+  char state = 0;
+  int parent = 0, group = 0, session = 0;
+  if (name_end == text.npos) return 0;
+  if (std::sscanf(text.c_str() + name_end + 1, " %c %d %d %d", &state, &parent, &group, &session) != 4) return 0;
+  return state == 'Z' ? 0 : session;
+}
+
+// Living processes of a session, but for the one that leads it.
+std::vector<pid_t> members_of_session(pid_t leader) {
+  std::vector<pid_t> members;
+  for (const std::string& name : files::names_in("/proc")) {
+    if (name.find_first_not_of("0123456789") != name.npos) continue;
+    const pid_t process = std::atoi(name.c_str());
+    if (process != leader && session_of(name) == leader) members.push_back(process);
+  }
+  return members;
+}
+
+// For as long as it takes a process to go that was in the middle of something.
+void kill_session(pid_t leader) {
+  for (int i = 0; i < 100; ++i) {
+    const std::vector<pid_t> left = members_of_session(leader);
+    if (left.empty()) return;
+    for (const pid_t process : left) ::kill(process, SIGKILL);
+    ::usleep(50'000);
+  }
+}
+
+[[noreturn]] void become(const std::vector<std::string>& words, pid_t parent, const sigset_t& signals) {
+  std::vector<char*> arguments;
+  for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
+  arguments.push_back(nullptr);
+  ::setsid();
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // which mpirun passes on to its ranks, and clears up
+  if (::getppid() != parent) ::_exit(1);
+  const int nothing = ::open("/dev/null", O_RDONLY);
+  if (nothing > 0) ::dup2(nothing, STDIN_FILENO);
+  ::sigprocmask(SIG_SETMASK, &signals, nullptr);
+  ::execv(arguments[0], arguments.data());
+  ::_exit(127);
+}
+
+}  // namespace
+
+Supervisor::Supervisor() {
+  sigemptyset(&awaited_);
+  for (const int signal : {SIGTERM, SIGINT, SIGUSR1, SIGCHLD}) sigaddset(&awaited_, signal);
+  struct sigaction hangup {};
+  ::sigaction(SIGHUP, nullptr, &hangup);
+  if (hangup.sa_handler != SIG_IGN) sigaddset(&awaited_, SIGHUP);
+  std::signal(SIGCHLD, SIG_DFL);  // ignored, children would leave no exit code
+  ::sigprocmask(SIG_BLOCK, &awaited_, &previous_);
+}
+
+Supervisor::~Supervisor() { ::sigprocmask(SIG_SETMASK, &previous_, nullptr); }
+
+Ending Supervisor::run(const std::vector<std::string>& words) {
+  const Clock::time_point begin = Clock::now();
+  asked_ = false;
+  const pid_t self = ::getpid();
+  const pid_t job = ::fork();
+  if (job < 0) throw DistError(format("cannot start {}: {}", words[0], std::strerror(errno)));
+  if (job == 0) become(words, self, previous_);
+  // Until the session is cleared the job stays a zombie, so that its number cannot become another's.
+  siginfo_t ended{};
+  while (::waitid(P_PID, id_t(job), &ended, WEXITED | WNOWAIT | WNOHANG) == 0 && ended.si_pid == 0) {
+    wait_for_signal(stop_reason_.empty() ? 1000ms : 50ms);
+    tend(job);
+  }
+  kill_session(job);
+  int status = 0;
+  ::waitpid(job, &status, 0);
+  const std::chrono::duration<double> time = Clock::now() - begin;
+  return {WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status), time.count()};
+}
+
+void Supervisor::pause(std::chrono::seconds time) {
+  const Clock::time_point end = Clock::now() + time;
+  while (stop_reason_.empty() && Clock::now() < end) wait_for_signal(100ms);
+}
+
+void Supervisor::wait_for_signal(std::chrono::milliseconds at_most) {
+  const timespec limit{at_most.count() / 1000, at_most.count() % 1000 * 1'000'000};
+  const int signal = ::sigtimedwait(&awaited_, nullptr, &limit);
+  if (signal > 0 && signal != SIGCHLD) on_stop_signal(signal);
+}
+
+void Supervisor::on_stop_signal(int signal) {
+  const Clock::time_point now = Clock::now();
+  const std::string name = format("SIG{}", ::sigabbrev_np(signal));
+  const bool impatient = signal == SIGINT && last_interrupt_ && now - *last_interrupt_ < kImpatience;
+  const bool overdue = signal == SIGTERM && first_terminate_ && now - *first_terminate_ >= kGrace;
+  if (signal == SIGINT) last_interrupt_ = now;
+  if (signal == SIGTERM && !first_terminate_) first_terminate_ = now;
+  if ((impatient || overdue) && kill_reason_.empty()) kill_reason_ = "a second " + name;
+  if (!stop_reason_.empty()) return;
+  stop_reason_ = name;
+  logging::info(format("{}: the ranks save and end{}", name, signal == SIGINT ? "; once more kills them" : ""));
+}
+
+// What is asked of the job is done as soon as it can be.
+void Supervisor::tend(pid_t job) {
+  // mpirun loses what it gets before it has children to pass it on to.
+  if (!stop_reason_.empty() && !asked_ && !members_of_session(job).empty()) {
+    ::kill(job, SIGUSR1);
+    asked_ = true;
+  }
+  if (kill_reason_.empty()) return;
+  if (!kill_hard_at_) {
+    ::kill(job, SIGTERM);
+    kill_hard_at_ = Clock::now() + kTimeToEnd;
+  }
+  if (Clock::now() >= *kill_hard_at_) ::kill(-job, SIGKILL);
+}
+
+}  // namespace rstorch::cli
