@@ -24,9 +24,9 @@ namespace rstorch {
 
 // Limits of a run beside those of its config.
 struct RunLimits {
-  std::optional<int64_t> steps;
-  std::optional<int64_t> samples;  // of each dataset
-  std::optional<Fault> fault;
+  std::optional<int64_t> steps = {};
+  std::optional<int64_t> samples = {};  // of each dataset
+  std::optional<Fault> fault = {};
   static RunLimits smoke() { return {.steps = 8, .samples = 64}; }
 };
 
