@@ -137,12 +137,14 @@ TrainWords read_train(const std::vector<std::string>& command) {
   for (size_t i = 1; i < command.size(); ++i) {
     if (command[i] == "--smoke") words.size = Size::smoke;
     if (command[i] == "--resume") words.resume = true;
-    if (command[i].starts_with("--")) continue;
-    if (words.config.empty()) {
+    if (command[i] == "--inject")
+      ++i;  // its value follows
+    else if (command[i].starts_with("--"))
+      continue;
+    else if (words.config.empty())
       words.config = command[i];
-    } else {
+    else
       words.overrides.push_back(command[i]);
-    }
   }
   return words;
 }

@@ -1,7 +1,9 @@
 #include "cli/ranks.h"
 
+#include <chrono>
 #include <cstdio>
 #include <new>
+#include <thread>
 
 #include <unistd.h>
 
@@ -25,8 +27,10 @@ Ending as_told(const Lost& lost) {
   return {lost.to_report() ? lost.report() : std::string(), int(lost.exit_code())};
 }
 
-// Without MPI's farewell, which would wait for all ranks.
+// Without MPI's farewell, which would wait for all ranks. Once one rank has ended mpirun ends the others: those that
+// have nothing to say wait for the one that has, whose training thread may hang and need the watchdog to speak.
 [[noreturn]] void end(const Ending& ending) {
+  if (ending.text.empty()) std::this_thread::sleep_for(std::chrono::seconds(2));
   if (!ending.text.empty()) show_error(ending.text);
   logging::flush();
   std::fflush(nullptr);

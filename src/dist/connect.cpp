@@ -89,8 +89,7 @@ Connected connect() {
   watchdog_options.rank = group->rank();
   watchdog_options.size = group->size();
   group->watch(std::make_unique<Watchdog>(
-      watchdog_options,
-      [&](const std::string& text) { return group->broadcast_text(text, "where rank 0 is"); }));
+      watchdog_options, [&](const std::string& text) { return group->broadcast_text(text, "where rank 0 is"); }));
   return {std::move(group),
           format("ranks: {}, over MPI ({}, started by {})", launch->size, mpi.library(), launch->launcher)};
 }

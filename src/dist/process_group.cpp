@@ -124,7 +124,9 @@ void ProcessGroup::all_reduce(const Tensor& x, std::string_view what, ReduceOp o
 void ProcessGroup::broadcast(const Tensor& x, std::string_view what, int root) {
   require(x, what);
   if (size_ == 1 || x.numel() == 0) return;
-  watched("broadcast", x.dtype(), size_t(x.numel()), what, [&] { return spread(memory_of(x), x.bytes(), root); })->wait();
+  watched("broadcast", x.dtype(), size_t(x.numel()), what, [&] {
+    return spread(memory_of(x), x.bytes(), root);
+  })->wait();
 }
 
 Tensor ProcessGroup::all_gather(const Tensor& mine, std::string_view what) {

@@ -50,8 +50,9 @@ void agree_on_config(dist::ProcessGroup& group, const Experiment& experiment) {
   if (group.size() == 1) return;
   const std::vector<std::string> builds = group.gather_text(build_text(), "agreement on the program");
   if (const auto rank = first_other(builds)) {
-    throw DistError(format("rank {} runs another rstorch than rank 0: {}, rank 0 {}", *rank, builds[size_t(*rank)], builds[0]),
-                    "start the same program on all machines", 3);
+    throw DistError(
+        format("rank {} runs another rstorch than rank 0: {}, rank 0 {}", *rank, builds[size_t(*rank)], builds[0]),
+        "start the same program on all machines", 3);
   }
   const std::vector<std::string> configs =
       group.gather_text(config::dump_yaml(experiment.resolved), "agreement on the config");
@@ -61,18 +62,20 @@ void agree_on_config(dist::ProcessGroup& group, const Experiment& experiment) {
     const auto changes = config_changes(first, config::parse(configs[rank], "config.yaml", ignored));
     if (changes.empty()) continue;
     throw ConfigError(format("rank {} has another config than rank 0: it differs in {}", rank, join(changes, ", ")),
-                      "give all ranks the same file and the same arguments; ${env:...} may differ between machines", 20);
+                      "give all ranks the same file and the same arguments; ${env:...} may differ between machines",
+                      20);
   }
 }
 
 void agree_on_data(dist::ProcessGroup& group, const data::OpenedData& data) {
   if (group.size() == 1) return;
-  const std::string mine = format("{}; {}; {}", text_of("train on", data.train.get()), text_of("validate", data.val.get()),
-                                  config::to_json(data.state));
+  const std::string mine = format("{}; {}; {}", text_of("train on", data.train.get()),
+                                  text_of("validate", data.val.get()), config::to_json(data.state));
   const std::vector<std::string> all = group.gather_text(mine, "agreement on the data");
   const auto rank = first_other(all);
   if (!rank) return;
-  throw DataError(format("rank {} has other data than rank 0:\n  rank {}: {}\n  rank 0: {}", *rank, *rank, all[size_t(*rank)], all[0]),
+  throw DataError(format("rank {} has other data than rank 0:\n  rank {}: {}\n  rank 0: {}", *rank, *rank,
+                         all[size_t(*rank)], all[0]),
                   "give all ranks the same files", 6);
 }
 

@@ -89,7 +89,9 @@ Learner::Learner(const Experiment& experiment, nn::BuiltModel model, const optim
       optimizer_(experiment.optimizer.make(arena_->flat_groups())),
       schedule_(make_schedule(experiment, length)) {
   loss_->to(device_);
-  if (group.size() > 1) reducer_.emplace(group, flat_gradients(*arena_, this->model()), size_t(experiment.config.distributed.bucket_mb) << 20);
+  if (group.size() > 1)
+    reducer_.emplace(group, flat_gradients(*arena_, this->model()),
+                     size_t(experiment.config.distributed.bucket_mb) << 20);
   if (group.size() > 1) nn::synchronize_batch_norm(this->model(), std::make_shared<RankPeers>(group));
   this->model().train();
   for (const nn::NamedTensor& named : this->model().named_buffers()) {

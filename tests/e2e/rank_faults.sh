@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# What becomes of a run when a rank dies, stops, hangs or fails, or the ranks differ: rank_faults.sh RSTORCH [TIMES].
+# Each ends within the time-out and three seconds, with the documented exit code, one message that names the rank, and no
+# process left. A run that was cut so goes on from its last checkpoint.
+source "$(dirname "$0")/common.sh"
+times=${2:-5}
+passed=0
+ok() { passed=$((passed + 1)); }
+command -v mpirun >/dev/null || { echo "skipped: there is no mpirun"; echo "0 passed, 0 failed"; exit 0; }
+unset OMP_NUM_THREADS
+config=$source_dir/tests/e2e/long_run.yaml
+timeout=2
+
+no_process_left() {
+  for _ in $(seq 30); do
+    pgrep -f "run.dir=$work/" >/dev/null || return 0
+    sleep 0.1
+  done
+  fail "left behind: $(pgrep -af "run.dir=$work/")"
+}
+
+# ends_with CODE SECONDS COMMAND...
+ends_with() {
+  local code=$1 most=$2 begin=$EPOCHREALTIME
+  shift 2
+  expect_exit "$code" timeout -k 5 60 "$@"
+  awk -v a="$begin" -v b="$EPOCHREALTIME" -v most="$most" 'BEGIN {exit b - a > most}' || fail "took too long: $*"
+  no_process_left
+}
+
+# Starting takes about a second of these.
+limit=$((timeout + 3 + 2))
+for i in $(seq "$times"); do
+  rank=$((RANDOM % 3)) step=$((RANDOM % 60 + 10))
+  for fault in kill stop hang; do
+    ends_with 7 "$limit" "$rstorch" launch -n 3 train "$config" "run.dir=$work/$fault-$i" "distributed.timeout=${timeout}s" \
+      --inject "$fault:rank=$rank@step=$step"
+    expect_text "$work/err" "error[E0702]: rank $rank (process "
+    ok
+  done
+  ends_with 4 "$limit" "$rstorch" launch -n 3 train "$config" "run.dir=$work/error-$i" --inject "error:rank=$rank@step=$step"
+  expect_text "$work/err" "rank $rank: error[E0404]: sample 0 cannot be read"
+  [ "$(grep -c 'error\[' "$work/err")" -eq 1 ] || fail "said more than once: $(cat "$work/err")"
+  ok
+
+  # mpirun itself is killed.
+  timeout -k 5 60 mpirun --allow-run-as-root -q --oversubscribe --bind-to none -n 2 "$rstorch" train "$config" \
+    "run.dir=$work/mpirun-$i" trainer.max_steps=1000000 >/dev/null 2>&1 &
+  sleep "1.$((RANDOM % 5))"
+  pkill -9 -x mpirun -P $! || fail "there is no mpirun to kill"
+  wait $! 2>/dev/null || true
+  no_process_left
+  ok
+
+  # One rank was given another config.
+  cat >"$work/other" <<END
+#!/bin/sh
+[ "\$OMPI_COMM_WORLD_RANK" = 1 ] && set -- "\$@" optimizer.lr=0.5
+exec "$rstorch" "\$@"
+END
+  chmod +x "$work/other"
+  ends_with 3 "$limit" env RSTORCH_LAUNCH_PROGRAM="$work/other" "$rstorch" launch -n 3 train "$config" "run.dir=$work/config-$i"
+  expect_text "$work/err" "rank 1 has another config than rank 0: it differs in optimizer."
+  [ "$(grep -c 'error\[' "$work/err")" -eq 1 ] || fail "said more than once: $(cat "$work/err")"
+  [ ! -e "$work/config-$i/run" ] || fail "a run folder was made"
+  ok
+done
+
+# A slow rank is waited for.
+ends_with 0 30 "$rstorch" launch -n 2 train "$config" "run.dir=$work/slow" distributed.timeout=2s trainer.max_steps=40 --inject slow:rank=1@step=5
+ok
+
+# Restarted by the launcher, from the last checkpoint, to the bits of a run that nothing happened to.
+ends_with 0 30 "$rstorch" launch -n 3 train "$config" "run.dir=$work/whole"
+cat >"$work/once" <<END
+#!/bin/sh
+case "\$*" in *--resume*) ;; *) set -- "\$@" --inject kill:rank=1@step=700 ;; esac
+exec "$rstorch" "\$@"
+END
+chmod +x "$work/once"
+ends_with 0 40 env RSTORCH_LAUNCH_PROGRAM="$work/once" "$rstorch" launch -n 3 --max-restarts 1 train "$config" "run.dir=$work/kill-again"
+same_end "$work/whole/run" "$work/kill-again/run"
+ok
+echo "$passed passed, 0 failed"
