@@ -1,4 +1,5 @@
 #include "cli/command.h"
+#include "cli/ranks.h"
 #include "config/dump.h"
 #include "train/saved_model.h"
 
@@ -12,14 +13,15 @@ struct Arguments {
   bool json = false;
 };
 
-ExitCode run(const Arguments& arguments) {
+ExitCode run(const Arguments& arguments, dist::ProcessGroup& group) {
   config::Report report;
   const auto change = [&](config::Value& root) {
     if (!arguments.data.empty()) use_data(root, arguments.data, report);
   };
   const SavedModel saved(arguments.checkpoint, arguments.overrides, change);
   report.throw_if_errors();
-  const Metrics metrics = evaluate(saved, *dist::single());
+  const Metrics metrics = evaluate(saved, group);
+  if (!group.is_root()) return ExitCode::success;
   if (!arguments.json) {
     print(metrics_text(metrics) + "\n");
     return ExitCode::success;
@@ -43,7 +45,11 @@ void add_eval(CLI::App& program, Action& action) {
   command.add_option("--data", arguments->data, "Other data: its path, or {type: ...} as in a config.")
       ->type_name("DATA");
   command.add_flag("--json", arguments->json, "One JSON object.");
-  command.callback([&action, arguments] { action = [arguments] { return run(*arguments); }; });
+  command.callback([&action, arguments] {
+    action = [arguments] {
+      return with_ranks(0, [&](dist::ProcessGroup& group) { return run(*arguments, group); });
+    };
+  });
 }
 
 }  // namespace rstorch::cli

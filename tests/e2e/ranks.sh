@@ -53,6 +53,13 @@ for model in mlp cnn norm; do
   done
 done
 
+# Evaluated together: the number of one process.
+expect_exit 0 timeout -k 5 60 "$rstorch" eval "$work/cnn-2-1/run"
+cp "$work/out" "$work/one"
+expect_exit 0 timeout -k 5 60 "$rstorch" launch -n 3 eval "$work/cnn-2-1/run"
+diff "$work/one" "$work/out" || fail "3 ranks evaluate to something else than one"
+ok
+
 # One rank has no MPI in it.
 expect_exit 0 env OMPI_COMM_WORLD_RANK=0 OMPI_COMM_WORLD_SIZE=1 "$rstorch" train "$work/mlp.yaml" "run.dir=$work/alone"
 ! grep -q "ranks:" "$work/err" || fail "one rank opened MPI"
