@@ -138,13 +138,11 @@ std::vector<std::string> mpirun_words(const Path& mpirun, const RankProgram& pro
   }
   if (on_several_machines(program)) export_variables(words);
   if (ranks_here > cores) add({"--mca", "mpi_yield_when_idle", "1"});  // 250 times faster than to spin
-  // A link that is cut for good is noticed in seconds; with the defaults, never.
+  // A link that is cut for good is noticed after 7 s, one that is cut for 3 s is not; with the defaults, never.
   add({"--mca", "oob_tcp_keepalive_time", "2", "--mca", "oob_tcp_keepalive_intvl", "1"});
-  add({"--mca", "oob_tcp_keepalive_probes", "3"});
-  // The bits of a sum depend on the algorithm. This one gives each number the same order of additions wherever in a
-  // buffer it stands, those of recursive doubling, which it falls back to for short buffers; so buckets may be of any
-  // size.
-  add({"--mca", "coll_tuned_use_dynamic_rules", "1", "--mca", "coll_tuned_allreduce_algorithm", "rabenseifner"});
+  add({"--mca", "oob_tcp_keepalive_probes", "5"});
+  // The bits of a sum depend on the algorithm. The MPI module sets it too; here it is seen.
+  add({"--mca", "coll_libnbc_iallreduce_algorithm", "rabenseifner"});
   words.insert(words.end(), program.command.begin(), program.command.end());
   return words;
 }

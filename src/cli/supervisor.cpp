@@ -18,21 +18,26 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kImpatience = 10s;  // a SIGINT after another one means: now
-constexpr auto kGrace = 30s;       // SIGTERM this long after another one, too
-constexpr auto kTimeToEnd = 3s;    // mpirun needs about one to end its ranks and clear up
+constexpr auto kImpatience = 10s;   // a SIGINT after another one means: now
+constexpr auto kGrace = 30s;        // SIGTERM this long after another one, too
+constexpr auto kTimeToEnd = 3s;     // mpirun needs about one to end its ranks and clear up
+constexpr auto kTimeToFollow = 5s;  // the ranks of other machines, and mpirun, once all of this one have ended
 
-// The session of a process, from /proc; 0: it is gone.
-pid_t session_of(const std::string& process) {
+struct Process {
+  pid_t parent = 0;
+  pid_t session = 0;  // 0: it is gone
+};
+
+Process process_of(const std::string& process) {
   std::ifstream file("/proc/" + process + "/stat");
   std::string text;
   std::getline(file, text);
   const size_t name_end = text.rfind(')');  // names may have spaces and brackets
   char state = 0;
   int parent = 0, group = 0, session = 0;
-  if (name_end == text.npos) return 0;
-  if (std::sscanf(text.c_str() + name_end + 1, " %c %d %d %d", &state, &parent, &group, &session) != 4) return 0;
-  return state == 'Z' ? 0 : session;
+  if (name_end == text.npos) return {};
+  if (std::sscanf(text.c_str() + name_end + 1, " %c %d %d %d", &state, &parent, &group, &session) != 4) return {};
+  return state == 'Z' ? Process() : Process{parent, session};
 }
 
 // Living processes of a session, but for the one that leads it.
@@ -41,9 +46,25 @@ std::vector<pid_t> members_of_session(pid_t leader) {
   for (const std::string& name : files::names_in("/proc")) {
     if (name.find_first_not_of("0123456789") != name.npos) continue;
     const pid_t process = std::atoi(name.c_str());
-    if (process != leader && session_of(name) == leader) members.push_back(process);
+    if (process != leader && process_of(name).session == leader) members.push_back(process);
   }
   return members;
+}
+
+// The ranks that mpirun itself started, those of this machine.
+size_t ranks_of(pid_t mpirun) {
+  size_t count = 0;
+  for (const pid_t process : members_of_session(mpirun)) {
+    const std::string name = std::to_string(process);
+    if (process_of(name).parent != mpirun) continue;
+    std::ifstream environment("/proc/" + name + "/environ", std::ios::binary);
+    for (std::string variable; std::getline(environment, variable, '\0');) {
+      if (!variable.starts_with("OMPI_COMM_WORLD_RANK=")) continue;
+      ++count;
+      break;
+    }
+  }
+  return count;
 }
 
 // For as long as it takes a process to go that was in the middle of something.
@@ -86,7 +107,8 @@ Supervisor::~Supervisor() { ::sigprocmask(SIG_SETMASK, &previous_, nullptr); }
 
 Ending Supervisor::run(const std::vector<std::string>& words) {
   const Clock::time_point begin = Clock::now();
-  asked_ = false;
+  asked_ = had_ranks_ = false;
+  alone_since_.reset();
   const pid_t self = ::getpid();
   const pid_t job = ::fork();
   if (job < 0) throw DistError(format("cannot start {}: {}", words[0], std::strerror(errno)));
@@ -135,6 +157,14 @@ void Supervisor::tend(pid_t job) {
     ::kill(job, SIGUSR1);
     asked_ = true;
   }
+  // mpirun waits for ever for a machine that its network lost, and does not listen to SIGTERM meanwhile.
+  const bool has_ranks = ranks_of(job) > 0;
+  had_ranks_ = had_ranks_ || has_ranks;
+  if (!had_ranks_ || has_ranks)
+    alone_since_.reset();
+  else if (!alone_since_)
+    alone_since_ = Clock::now();
+  if (alone_since_ && Clock::now() - *alone_since_ >= kTimeToFollow) ::kill(-job, SIGKILL);
   if (kill_reason_.empty()) return;
   if (!kill_hard_at_) {
     ::kill(job, SIGTERM);

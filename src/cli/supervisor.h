@@ -29,7 +29,8 @@ class Supervisor {
   Supervisor& operator=(const Supervisor&) = delete;
 
   // Runs a command to its end, in a session of its own: a terminal's Ctrl-C reaches this process alone. It gets SIGTERM
-  // when this process dies, however it dies. What is left of its session at the end is killed.
+  // when this process dies, however it dies. It is killed where it outlives its ranks on this machine by 5 s. What is
+  // left of its session at the end is killed.
   Ending run(const std::vector<std::string>& words);
   // Waits, but not on when a signal asks to stop.
   void pause(std::chrono::seconds time);
@@ -49,6 +50,8 @@ class Supervisor {
   std::string stop_reason_, kill_reason_;
   std::optional<Clock::time_point> last_interrupt_, first_terminate_;
   bool asked_ = false;                             // the ranks of the running job
+  bool had_ranks_ = false;                         // on this machine
+  std::optional<Clock::time_point> alone_since_;   // they have all ended
   std::optional<Clock::time_point> kill_hard_at_;  // it was told to end at once
 };
 

@@ -312,7 +312,8 @@ void Trainer::give_up(const std::string& why) {
   if (settings_.on_nonfinite == OnNonFinite::stop) hint += ", or see trainer.on_nonfinite: skip, rollback";
   const std::vector<int64_t> steps = store_ ? checkpoint_steps(store_->folder()) : std::vector<int64_t>();
   if (!steps.empty()) hint += format("; {} is from before", store_->path_of(steps.back()).string());
-  throw NonFiniteError(why, hint);
+  // All ranks are here, and only rank 0 knows the folder: they say the same.
+  throw NonFiniteError(why, group_.broadcast_text(hint, "where to go on from"));
 }
 
 // --- The end

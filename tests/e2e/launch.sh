@@ -100,8 +100,8 @@ fi
 # The command line.
 mpirun=$(command -v mpirun)
 cores=$(nproc)
-fixed="--mca oob_tcp_keepalive_time 2 --mca oob_tcp_keepalive_intvl 1 --mca oob_tcp_keepalive_probes 3"
-fixed+=" --mca coll_tuned_use_dynamic_rules 1 --mca coll_tuned_allreduce_algorithm rabenseifner"
+fixed="--mca oob_tcp_keepalive_time 2 --mca oob_tcp_keepalive_intvl 1 --mca oob_tcp_keepalive_probes 5"
+fixed+=" --mca coll_libnbc_iallreduce_algorithm rabenseifner"
 [ "$(id -u)" -ne 0 ] && root="" || root="OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
 launch --dry-run -n 1 "${train[@]}" "run.name=a b" --smoke
 wanted="$root$mpirun -q -n 1 --oversubscribe --bind-to none --stdin none -x OMP_NUM_THREADS=$cores $fixed"

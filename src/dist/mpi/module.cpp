@@ -100,8 +100,9 @@ class MpiGroup final : public ProcessGroup {
   }
 };
 
-// Another algorithm adds in another order, and which one Open MPI would choose depends on sizes and on the machine.
-void pin_algorithms() { setenv("OMPI_MCA_coll_libnbc_iallreduce_algorithm", "1", 0); }  // 1: ring
+// Another algorithm adds in another order, and which one Open MPI would choose depends on sizes. With Rabenseifner's the
+// order is one of ranks alone: it does not matter how gradients are cut into buckets. A ring's depends on the place.
+void pin_algorithms() { setenv("OMPI_MCA_coll_libnbc_iallreduce_algorithm", "rabenseifner", 0); }
 
 GroupPtr start() {
   pin_algorithms();
