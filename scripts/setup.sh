@@ -7,6 +7,7 @@ packages=(
   g++ meson ninja-build pkg-config ccache git ca-certificates
   libcli11-dev libyaml-cpp-dev libspdlog-dev libfmt-dev nlohmann-json3-dev doctest-dev
   libdeflate-dev libdnnl-dev libxxhash-dev libopenmpi-dev openmpi-bin
+  procps iproute2
 )
 
 missing=()

@@ -10,7 +10,7 @@ skip() {
   echo "0 passed, 0 failed"
   exit 0
 }
-command -v mpirun >/dev/null || skip "there is no mpirun"
+{ command -v mpirun && [ -e "$(dirname "$rstorch")/src/dist/mpi/rstorch_mpi.so" ]; } >/dev/null || skip "there is no mpirun, or the build has no MPI"
 command -v ip >/dev/null || skip "there is no ip (package iproute2)"
 a=rsta$$ b=rstb$$
 ip netns add "$a" 2>/dev/null || skip "network namespaces are not allowed here"
