@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Training under mpirun: the losses and weights of one process, the same bits each time, stopped and continued together.
+compare_weights=$(realpath "$2")
 source "$(dirname "$0")/common.sh"
-compare_weights=$2
 passed=0
 ok() { passed=$((passed + 1)); }
 { command -v mpirun && [ -e "$(dirname "$rstorch")/src/dist/mpi/rstorch_mpi.so" ]; } >/dev/null || { echo "skipped: there is no mpirun, or the build has no MPI"; echo "0 passed, 0 failed"; exit 0; }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Ranks on two hosts, which are two network namespaces of this machine with a wire between them: the numbers of one process, a
 # wire that is cut for a while, and one that is cut for good.
+compare_weights=$(realpath "$2")
 source "$(dirname "$0")/common.sh"
-compare_weights=$2
 passed=0
 ok() { passed=$((passed + 1)); }
 skip() {
@@ -13,7 +13,6 @@ skip() {
 { command -v mpirun && [ -e "$(dirname "$rstorch")/src/dist/mpi/rstorch_mpi.so" ]; } >/dev/null || skip "there is no mpirun, or the build has no MPI"
 command -v ip >/dev/null || skip "there is no ip (package iproute2)"
 a=rsta$$ b=rstb$$
-ip netns add "$a" 2>/dev/null || skip "network namespaces are not allowed here"
 clean_up() {
   for host in "$a" "$b"; do
     ip netns pids "$host" 2>/dev/null | xargs -r kill -9 || true
@@ -22,17 +21,12 @@ clean_up() {
   rm -rf "$work"
 }
 trap clean_up EXIT
-ip netns add "$b"
-ip link add "v$a" type veth peer name "v$b" 2>/dev/null || skip "virtual wires are not allowed here"
-number=1
-for host in "$a" "$b"; do
-  ip link set "v$host" netns "$host"
-  ip -n "$host" addr add "10.77.0.$number/24" dev "v$host"
-  ip -n "$host" link set "v$host" up
-  ip -n "$host" link set lo up
-  number=2
-done
-ip netns exec "$a" unshare --uts --ipc true 2>/dev/null || skip "namespaces of host names are not allowed here"
+add_host() {  # NAME NUMBER
+  ip link set "v$1" netns "$1" && ip -n "$1" addr add "10.77.0.$2/24" dev "v$1" && ip -n "$1" link set "v$1" up &&
+    ip -n "$1" link set lo up && ip netns exec "$1" unshare --uts --ipc true
+}
+{ ip netns add "$a" && ip netns add "$b" && ip link add "v$a" type veth peer name "v$b" && add_host "$a" 1 &&
+  add_host "$b" 2; } 2>"$work/why" || skip "no network namespaces here: $(tail -1 "$work/why")"
 unset OMP_NUM_THREADS
 
 # What mpirun takes for ssh: AGENT HOST COMMAND...
