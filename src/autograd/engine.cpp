@@ -1,4 +1,6 @@
 // Backward: nodes run from young to old, each once, when all its consumers have added to its gradient.
+#include "autograd/engine.h"
+
 #include <queue>
 
 #include "autograd/meta.h"
@@ -51,6 +53,26 @@ class Pass {
   std::vector<Node*> nodes_;
   std::vector<std::shared_ptr<TensorImpl>> leaves_;
 };
+
+// What waits for the end of the pass on this thread. A pass within a pass, from a hook, has its own.
+class EndOfPass {
+ public:
+  EndOfPass() : outer_(current) { current = this; }
+  ~EndOfPass() { current = outer_; }
+  EndOfPass(const EndOfPass&) = delete;
+  EndOfPass& operator=(const EndOfPass&) = delete;
+
+  void add(std::function<void()> f) { waiting_.push_back(std::move(f)); }
+  void run() const {
+    for (const auto& f : waiting_) f();
+  }
+  static thread_local EndOfPass* current;
+
+ private:
+  EndOfPass* outer_;
+  std::vector<std::function<void()>> waiting_;
+};
+thread_local EndOfPass* EndOfPass::current = nullptr;
 
 std::string text_of(const Shape& shape, DType dtype, Device device) {
   return format("{} {} on {}", name_of(dtype), shape.text(), device.text());
@@ -125,36 +147,11 @@ void finish_leaf(const std::shared_ptr<TensorImpl>& leaf, Tensor gradient) {
   for (const auto& hook : meta.post_accumulate_hooks) hook(self);
 }
 
-}  // namespace
-
-void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
-  if (!defined()) throw AutogradError("backward: the tensor is undefined");
-  if (!requires_grad()) {
-    throw AutogradError("backward: the tensor does not require grad and has no operation behind it",
-                        "set_requires_grad(true) on a leaf before the forward pass, and leave NoGrad");
-  }
-  Tensor seed = gradient;
-  if (!seed.defined()) {
-    if (numel() != 1) {
-      throw AutogradError(format("backward: a gradient must be given for a tensor of shape {}", shape().text()),
-                          "only a tensor with one element can leave it out: take sum() or mean() first");
-    }
-    seed = ones_like(*this);
-  }
-  if (seed.shape() != shape() || seed.dtype() != dtype()) {
-    throw AutogradError(format("backward: the gradient is {} {}, the tensor {} {}", name_of(seed.dtype()), seed.shape().text(),
-                               name_of(dtype()), shape().text()));
-  }
-  const NoGrad no_grad;
-  const std::shared_ptr<Node> root = autograd_meta(*this).grad_fn;
-  if (!root) {
-    finish_leaf(impl(), copy_new(seed));
-    return;
-  }
-  const Pass pass(root.get());
+void run_pass(Node& root, const Tensor& seed, bool retain_graph) {
+  const Pass pass(&root);
   std::priority_queue<Node*, std::vector<Node*>, Older> ready;
-  root->gradient = seed;
-  ready.push(root.get());
+  root.gradient = seed;
+  ready.push(&root);
   while (!ready.empty()) {
     Node& node = *ready.top();
     ready.pop();
@@ -192,6 +189,40 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
       node.saved.clear();
     }
   }
+}
+
+}  // namespace
+
+void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
+  if (!defined()) throw AutogradError("backward: the tensor is undefined");
+  if (!requires_grad()) {
+    throw AutogradError("backward: the tensor does not require grad and has no operation behind it",
+                        "set_requires_grad(true) on a leaf before the forward pass, and leave NoGrad");
+  }
+  Tensor seed = gradient;
+  if (!seed.defined()) {
+    if (numel() != 1) {
+      throw AutogradError(format("backward: a gradient must be given for a tensor of shape {}", shape().text()),
+                          "only a tensor with one element can leave it out: take sum() or mean() first");
+    }
+    seed = ones_like(*this);
+  }
+  if (seed.shape() != shape() || seed.dtype() != dtype()) {
+    throw AutogradError(format("backward: the gradient is {} {}, the tensor {} {}", name_of(seed.dtype()), seed.shape().text(),
+                               name_of(dtype()), shape().text()));
+  }
+  const NoGrad no_grad;
+  EndOfPass end;
+  if (const std::shared_ptr<Node> root = autograd_meta(*this).grad_fn)
+    run_pass(*root, seed, retain_graph);
+  else
+    finish_leaf(impl(), copy_new(seed));
+  end.run();
+}
+
+void at_end_of_backward(std::function<void()> f) {
+  if (!EndOfPass::current) throw AutogradError("at_end_of_backward: no backward pass runs on this thread");
+  EndOfPass::current->add(std::move(f));
 }
 
 }  // namespace rstorch

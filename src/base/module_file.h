@@ -5,8 +5,8 @@
 
 namespace rstorch {
 
-// Where such a module is: what the environment's `variable` names; else beside the program, as installed, as built (in
-// `build_folder`, from the program or from a test); else its bare name, for the loader to find.
+// Where such a module is: what the environment's `variable` names; else beside the program or librstorch.so, as
+// installed, as built (in `build_folder`, from the program or from a test); else its bare name, for the loader to find.
 std::string module_path(const char* file, const char* variable, const char* build_folder);
 
 }  // namespace rstorch

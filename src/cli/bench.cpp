@@ -4,7 +4,9 @@
 
 #include "cli/command.h"
 #include "cli/load.h"
+#include "cli/ranks.h"
 #include "config/dump.h"
+#include "train/agreement.h"
 
 namespace rstorch::cli {
 namespace {
@@ -16,9 +18,11 @@ struct Arguments {
   bool json = false;
 };
 
-ExitCode run(const Arguments& arguments) {
+ExitCode run(const Arguments& arguments, dist::ProcessGroup& group) {
   const LoadedConfig loaded = load_config(arguments.config, arguments.overrides);
-  const BenchResult result = run_bench(loaded.experiment, {arguments.steps});
+  agree_on_config(group, loaded.experiment);
+  const BenchResult result = run_bench(loaded.experiment, {arguments.steps}, group);
+  if (!group.is_root()) return ExitCode::success;
   print(arguments.json ? config::to_json(bench_value(result), 2) + "\n" : bench_text(result));
   return ExitCode::success;
 }
@@ -37,7 +41,9 @@ void add_bench(CLI::App& program, Action& action) {
         return digits && steps.size() < 10 && std::atoi(steps.c_str()) > 0 ? "" : "wanted 1 to 999999999";
       });
   command.add_flag("--json", arguments->json, "One JSON object.");
-  command.callback([&action, arguments] { action = [arguments] { return run(*arguments); }; });
+  command.callback([&action, arguments] {
+    action = [arguments] { return with_ranks(0, [&](dist::ProcessGroup& group) { return run(*arguments, group); }); };
+  });
 }
 
 }  // namespace rstorch::cli

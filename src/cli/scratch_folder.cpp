@@ -19,7 +19,7 @@ bool is_ours(const Path& path) {
 }
 
 // Not open: another process holds the folder, or it is gone.
-files::Descriptor hold(const Path& path) try { return files::try_lock_folder(path); } catch (const Error&) {
+Descriptor hold(const Path& path) try { return files::try_lock_folder(path); } catch (const Error&) {
   return {};
 }
 
@@ -27,7 +27,7 @@ void sweep(const Path& where) {
   std::error_code ignored;
   for (const fs::directory_entry& entry : fs::directory_iterator(where, ignored)) {
     if (!entry.path().filename().string().starts_with(kPrefix) || !is_ours(entry.path())) continue;
-    const files::Descriptor lock = hold(entry.path());
+    const Descriptor lock = hold(entry.path());
     if (lock.is_open()) fs::remove_all(entry.path(), ignored);
   }
 }

@@ -20,7 +20,7 @@ class ScratchFolder {
 
  private:
   files::Path path_;
-  files::Descriptor lock_;
+  Descriptor lock_;
 };
 
 }  // namespace rstorch::cli

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <functional>
+#include <unordered_map>
 
+#include "autograd/engine.h"
 #include "base/error.h"
 
 namespace rstorch::dist {
@@ -20,19 +21,21 @@ struct Bucket {
   Tensor gradients;
   std::string what;
   std::vector<Tensor> parameters;
-  size_t order = 0;    // of its first parameter, whose gradient arrives last
+  size_t order = 0;    // of its first parameter among the model's, whose gradient arrives last
   size_t missing = 0;  // gradients of this pass that have not arrived
   WorkPtr work;
 };
 
-std::string names_of(const std::vector<Reducer::Slot>& slots, size_t first, size_t last) {
+using Order = std::unordered_map<std::string, size_t>;
+
+std::string names_of(const std::vector<optim::ParameterArena::Slot>& slots, size_t first, size_t last) {
   if (first == last) return format("gradient of {}", slots[first].name);
   return format("gradients of {} to {}", slots[last].name, slots[first].name);
 }
 
 // From its end to its beginning, in ranges of at most so many bytes, or of one parameter.
-void cut(const Reducer::Block& block, size_t bucket_bytes, std::vector<Bucket>& out) {
-  const std::vector<Reducer::Slot>& slots = block.slots;
+void cut(const optim::ParameterArena::Block& block, const Order& order, size_t bucket_bytes, std::vector<Bucket>& out) {
+  const std::vector<optim::ParameterArena::Slot>& slots = block.slots;
   const size_t element = size_of(block.gradients.dtype());
   int64_t end = block.gradients.numel();
   for (size_t last = slots.size(); last > 0;) {
@@ -42,7 +45,7 @@ void cut(const Reducer::Block& block, size_t bucket_bytes, std::vector<Bucket>& 
     Bucket& bucket = out.emplace_back();
     bucket.gradients = block.gradients.part({end - begin}, begin);
     bucket.what = names_of(slots, first, last - 1);
-    bucket.order = slots[first].order;
+    bucket.order = order.at(slots[first].name);
     for (size_t i = first; i < last; ++i) bucket.parameters.push_back(slots[i].parameter);
     end = begin;
     last = first;
@@ -51,16 +54,34 @@ void cut(const Reducer::Block& block, size_t bucket_bytes, std::vector<Bucket>& 
 
 }  // namespace
 
-struct Reducer::State {
-  explicit State(ProcessGroup& group) : group(group) {}
+struct Reducer::State : std::enable_shared_from_this<State> {
+  State(ProcessGroup& group, optim::ParameterArena& arena) : group(group), arena(arena) {}
+
+  void begin() {
+    active = true;
+    next = 0;
+    for (Bucket& bucket : buckets) bucket.missing = bucket.parameters.size();
+  }
 
   void arrived(Bucket& bucket) {
+    if (!active && wanted && wanted()) begin_pass();
     if (!active) return;
     if (--bucket.missing == 0) {
       while (next < buckets.size() && buckets[next].missing == 0) start_next();
     }
     // Most backends make progress only when asked.
     for (size_t i = 0; i < next; ++i) buckets[i].work->done();
+  }
+
+  void begin_pass() {
+    at_end_of_backward([weak = weak_from_this()] {
+      const auto state = weak.lock();
+      if (!state) return;
+      state->arena.collect_gradients();
+      state->finish();
+      state->summed();
+    });
+    begin();
   }
 
   void start_next() {
@@ -70,18 +91,35 @@ struct Reducer::State {
     ++next;
   }
 
+  void finish() {
+    active = false;
+    const Clock::time_point begin = Clock::now();
+    while (next < buckets.size()) start_next();
+    for (Bucket& bucket : buckets) {
+      bucket.work->wait();
+      bucket.work.reset();
+    }
+    const Clock::time_point end = Clock::now();
+    times = {seconds_between(began, end), seconds_between(begin, end)};
+  }
+
   ProcessGroup& group;
+  optim::ParameterArena& arena;
   std::vector<Bucket> buckets;
   size_t next = 0;  // the first that is not sent
   bool active = false;
+  std::function<bool()> wanted;  // of follow_backward()
+  std::function<void()> summed;
   Clock::time_point began;
   Times times;
 };
 
-Reducer::Reducer(ProcessGroup& group, const std::vector<Block>& blocks, size_t bucket_bytes)
-    : state_(std::make_shared<State>(group)) {
+Reducer::Reducer(ProcessGroup& group, optim::ParameterArena& arena, const nn::Module& model, size_t bucket_bytes)
+    : state_(std::make_shared<State>(group, arena)) {
+  Order order;
+  for (const nn::NamedTensor& named : model.named_parameters()) order.emplace(named.name, order.size());
   std::vector<Bucket>& buckets = state_->buckets;
-  for (const Block& block : blocks) cut(block, bucket_bytes, buckets);
+  for (const optim::ParameterArena::Block& block : arena.blocks()) cut(block, order, bucket_bytes, buckets);
   std::ranges::stable_sort(buckets, std::greater(), &Bucket::order);
   for (Bucket& bucket : buckets) {
     for (const Tensor& parameter : bucket.parameters) {
@@ -93,23 +131,12 @@ Reducer::Reducer(ProcessGroup& group, const std::vector<Block>& blocks, size_t b
   }
 }
 
-void Reducer::begin() {
-  state_->active = true;
-  state_->next = 0;
-  for (Bucket& bucket : state_->buckets) bucket.missing = bucket.parameters.size();
-}
+void Reducer::begin() { state_->begin(); }
+void Reducer::finish() { state_->finish(); }
 
-void Reducer::finish() {
-  State& state = *state_;
-  state.active = false;
-  const Clock::time_point begin = Clock::now();
-  while (state.next < state.buckets.size()) state.start_next();
-  for (Bucket& bucket : state.buckets) {
-    bucket.work->wait();
-    bucket.work.reset();
-  }
-  const Clock::time_point end = Clock::now();
-  state.times = {seconds_between(state.began, end), seconds_between(begin, end)};
+void Reducer::follow_backward(std::function<bool()> wanted, std::function<void()> summed) {
+  state_->wanted = std::move(wanted);
+  state_->summed = std::move(summed);
 }
 
 size_t Reducer::bucket_count() const { return state_->buckets.size(); }

@@ -5,37 +5,34 @@
 //   arena.collect_gradients();        // zeros where a parameter got none
 //   reducer.finish();                 // sends the rest, waits: the gradients are sums over all ranks
 //
+// or, with follow_backward(), in every backward pass by itself.
+//
 // Buckets are ranges of the flat gradients of a ParameterArena. They are sent in one order on all ranks: that in which
 // a backward pass completes them, from the last parameter to the first.
 #pragma once
 
-#include <string>
-#include <vector>
+#include <functional>
+#include <memory>
 
 #include "dist/process_group.h"
+#include "optim/parameter_arena.h"
 
 namespace rstorch::dist {
 
 class Reducer {
  public:
-  struct Slot {
-    std::string name;
-    Tensor parameter;
-    int64_t offset = 0;  // in the flat gradients, in elements; ascending
-    size_t order = 0;    // its number among the parameters of the model
-  };
-  struct Block {
-    Tensor gradients;  // 1-D
-    std::vector<Slot> slots;
-  };
-
   static constexpr size_t kBucketBytes = size_t(25) << 20;  // as PyTorch's
 
-  // The group must outlive it, and the blocks' memory stays where it is.
-  Reducer(ProcessGroup& group, const std::vector<Block>& blocks, size_t bucket_bytes = kBucketBytes);
+  // Of the model's parameters, which the arena holds. Group and arena must outlive it.
+  Reducer(ProcessGroup& group, optim::ParameterArena& arena, const nn::Module& model,
+          size_t bucket_bytes = kBucketBytes);
 
   void begin();
   void finish();
+
+  // From now on a backward pass that reaches a parameter begins when it does so, if `wanted` says yes then; at its end
+  // gradients are collected and summed, and `summed` is called. All ranks run the same passes.
+  void follow_backward(std::function<bool()> wanted, std::function<void()> summed);
 
   size_t bucket_count() const;
   // Of the last step: from the first bucket's start to the last one's end, and how long finish() waited of that.

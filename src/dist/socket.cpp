@@ -47,12 +47,6 @@ Descriptor try_listen(int family) {
 
 }  // namespace
 
-Descriptor::~Descriptor() {
-  const int reason = errno;  // close() may change it
-  if (number_ >= 0) ::close(number_);
-  errno = reason;
-}
-
 std::vector<Address> local_addresses() {
   ifaddrs* first = nullptr;
   if (::getifaddrs(&first) != 0) return {};

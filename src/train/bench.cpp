@@ -69,45 +69,85 @@ class KernelTimer final : public StreamObserver {
   std::map<std::string, KernelTime> times_;
 };
 
-// Runs f until `steps` are done or, without that, the time is over; at least ten times.
 template <class F>
-std::vector<double> time_steps(const BenchOptions& options, F&& f) {
-  std::vector<double> times;
+double seconds_of(F&& f) {
   const Clock::time_point begin = Clock::now();
-  const auto more = [&] {
-    const auto done = int64_t(times.size());
-    return options.steps ? done < *options.steps : done < 10 || seconds_since(begin) < kSeconds;
-  };
-  while (more()) {
-    const Clock::time_point step_begin = Clock::now();
-    f();
-    times.push_back(seconds_since(step_begin));
-  }
+  f();
+  return seconds_since(begin);
+}
+
+// Times of f, after a warm-up: as many as asked, else as a few seconds hold, at least ten; the same number on all
+// ranks.
+template <class F>
+std::vector<double> time_steps(const BenchOptions& options, dist::ProcessGroup& group, F&& f) {
+  std::vector<double> warm_up;
+  for (int64_t i = 0; i < kWarmUpSteps; ++i) warm_up.push_back(seconds_of(f));
+  const double expected = std::max(quantile(warm_up, 0.5), 1e-7);
+  const Tensor count = Tensor::full({1}, options.steps.value_or(std::max<int64_t>(10, int64_t(kSeconds / expected))),
+                                    {.dtype = DType::i64});
+  group.broadcast(count, "number of steps");
+  std::vector<double> times(size_t(count.item<int64_t>()));
+  for (double& time : times) time = seconds_of(f);
   return times;
 }
 
-void measure_steps(BenchResult& result, Learner& learner, const data::Batch& batch, const BenchOptions& options) {
+void measure_steps(BenchResult& result, Learner& learner, const data::Batch& batch, const BenchOptions& options,
+                   dist::ProcessGroup& group) {
   Stream& stream = current_stream(learner.device());
   Allocator& allocator = stream.allocator();
-  const auto step = [&] {
+  Allocator::Stats before;
+  int64_t steps = 0;
+  const std::vector<double> times = time_steps(options, group, [&] {
+    if (steps++ == kWarmUpSteps) before = allocator.stats();
     learner.step(batch);
     stream.synchronize();
-  };
-  for (int64_t i = 0; i < kWarmUpSteps; ++i) step();
-  const Allocator::Stats before = allocator.stats();
-  const std::vector<double> times = time_steps(options, step);
+  });
   const Allocator::Stats after = allocator.stats();
 
   result.steps = int64_t(times.size());
   result.median_ms = quantile(times, 0.5) * 1e3;
   result.p10_ms = quantile(times, 0.1) * 1e3;
   result.p90_ms = quantile(times, 0.9) * 1e3;
-  result.samples_per_s = double(batch.size) / result.median_ms * 1e3;
+  result.samples_per_s = double(batch.global_size) / result.median_ms * 1e3;
   result.allocations_per_step = double(after.allocations - before.allocations) / double(times.size());
   result.system_allocations_per_step =
       double(after.system_allocations - before.system_allocations) / double(times.size());
   result.peak_allocated_bytes = double(after.peak_bytes);
   result.peak_rss_bytes = peak_rss_bytes();
+}
+
+// The parts of a step on several ranks, each on its own.
+ExchangeTime measure_exchange(const Experiment& experiment, const data::Dataset& data, Learner& learner,
+                              const data::Batch& batch, const BenchOptions& options, dist::ProcessGroup& group) {
+  ExchangeTime out;
+  out.backend = group.backend();
+  out.megabytes = double(learner.gradient_bytes()) / 1e6;
+  Stream& stream = current_stream(learner.device());
+  std::vector<double> waited;
+  time_steps(options, group, [&] {
+    learner.step(batch);
+    stream.synchronize();
+    waited.push_back(learner.reducer()->times().exposed);
+  });
+  out.waited_ms = quantile(waited, 0.5) * 1e3;
+  out.communication_ms = quantile(time_steps(options, group,
+                                             [&] {
+                                               learner.reducer()->begin();
+                                               learner.reducer()->finish();
+                                               stream.synchronize();
+                                             }),
+                                  0.5) *
+                         1e3;
+  const dist::GroupPtr alone = dist::single();
+  Learner own = make_learner(experiment, data, run_length(experiment, data), learner.device(), *alone);
+  out.compute_ms = quantile(time_steps(options, group,
+                                       [&] {
+                                         own.step(batch);
+                                         stream.synchronize();
+                                       }),
+                            0.5) *
+                   1e3;
+  return out;
 }
 
 void measure_kernels(BenchResult& result, Learner& learner, const data::Batch& batch) {
@@ -132,39 +172,72 @@ void measure_layers(BenchResult& result, Learner& learner, const data::Batch& ba
 
 }  // namespace
 
-BenchResult run_bench(const Experiment& experiment, const BenchOptions& options) {
+BenchResult run_bench(const Experiment& experiment, const BenchOptions& options, dist::ProcessGroup& group) {
   BenchResult result;
   const Device device = experiment.choose_device();
   const data::DatasetPtr data = experiment.data.open(experiment.seed()).train;
-  const dist::GroupPtr alone = dist::single();
-  Learner learner = make_learner(experiment, *data, run_length(experiment, *data), device, *alone);
-  const data::DataLoader loader(*data, experiment.train_options());
+  Learner learner = make_learner(experiment, *data, run_length(experiment, *data), device, group);
+  const data::DataLoader loader(*data, experiment.train_options(group.rank(), group.size()));
   const data::Batch batch = *loader.stream(0, 1).next();
 
   result.workload = experiment.config.run.name;
   result.device = device.text();
   result.threads = omp_get_max_threads();
-  result.batch_size = batch.size;
-  measure_steps(result, learner, batch, options);
+  result.ranks = group.size();
+  result.batch_size = batch.global_size;
+  measure_steps(result, learner, batch, options, group);
+  if (group.size() > 1) result.exchange = measure_exchange(experiment, *data, learner, batch, options, group);
   measure_kernels(result, learner, batch);
   measure_layers(result, learner, batch);
   double flops = 0;
-  for (const nn::LayerInfo& layer : learner.built().layers) flops += 3 * double(layer.flops * batch.size);
+  for (const nn::LayerInfo& layer : learner.built().layers) flops += 3 * double(layer.flops * batch.global_size);
   result.gflop_per_s = flops / result.median_ms / 1e6;
   return result;
 }
 
+namespace {
+
+// What of the exchange costs no time: it happens while something is computed.
+double hidden_ms(const ExchangeTime& exchange, double step_ms) {
+  const double exposed = step_ms - exchange.compute_ms;
+  return std::clamp(exchange.communication_ms - exposed, 0.0, exchange.communication_ms);
+}
+
+std::string exchange_text(const ExchangeTime& exchange, double step_ms) {
+  const double hidden = hidden_ms(exchange, step_ms);
+  return format(
+      "exchange    {:.1f} MB of gradients over {}: {:.3f} ms alone, beside {:.3f} ms to compute; {:.3f} ms of it "
+      "hidden "
+      "({:.0f} %)\n",
+      exchange.megabytes, exchange.backend, exchange.communication_ms, exchange.compute_ms, hidden,
+      100 * hidden / std::max(exchange.communication_ms, 1e-9));
+}
+
+Value exchange_value(const ExchangeTime& exchange, double step_ms) {
+  return Value::map({{"backend", exchange.backend},
+                     {"megabytes", exchange.megabytes},
+                     {"compute_ms", exchange.compute_ms},
+                     {"communication_ms", exchange.communication_ms},
+                     {"waited_ms", exchange.waited_ms},
+                     {"hidden_ms", hidden_ms(exchange, step_ms)}});
+}
+
+}  // namespace
+
 std::string bench_text(const BenchResult& result) {
   using Align = TextTable::Align;
   std::string out = format(
-      "{}: batch {}, {}, {} threads, {} steps\n"
+      "{}: batch {}, {}{}, {} threads, {} steps\n"
       "step        {:.3f} ms (p10 {:.3f}, p90 {:.3f})\n"
       "throughput  {} samples/s, {:.1f} GFLOP/s\n"
       "memory      {} resident at most, {} in tensors\n"
-      "allocations {:.0f} a step, {:.2g} of them from the system\n\n",
-      result.workload, result.batch_size, result.device, result.threads, result.steps, result.median_ms, result.p10_ms,
-      result.p90_ms, grouped(int64_t(result.samples_per_s)), result.gflop_per_s, bytes_text(result.peak_rss_bytes),
+      "allocations {:.0f} a step, {:.2g} of them from the system\n",
+      result.workload, result.batch_size, result.ranks > 1 ? format("{} ranks, each on ", result.ranks) : "",
+      result.device, result.threads, result.steps, result.median_ms, result.p10_ms, result.p90_ms,
+      grouped(int64_t(result.samples_per_s)), result.gflop_per_s, bytes_text(result.peak_rss_bytes),
       bytes_text(result.peak_allocated_bytes), result.allocations_per_step, result.system_allocations_per_step);
+  if (result.exchange) out += exchange_text(*result.exchange, result.median_ms);
+  out += "\n";
   TextTable layers({{"layer"},
                     {"kind"},
                     {"forward ms", Align::right},
@@ -195,10 +268,11 @@ Value bench_value(const BenchResult& result) {
   for (const KernelTime& kernel : result.kernels) {
     kernels.append(Value::map({{"name", kernel.name}, {"calls", kernel.calls}, {"ms", kernel.ms}}));
   }
-  return Value::map(
+  Value out = Value::map(
       {{"workload", result.workload},
        {"device", result.device},
        {"threads", result.threads},
+       {"ranks", result.ranks},
        {"batch_size", result.batch_size},
        {"steps", result.steps},
        {"step_ms", Value::map({{"median", result.median_ms}, {"p10", result.p10_ms}, {"p90", result.p90_ms}})},
@@ -210,6 +284,8 @@ Value bench_value(const BenchResult& result) {
        {"system_allocations_per_step", result.system_allocations_per_step},
        {"layers", layers},
        {"kernels", kernels}});
+  if (result.exchange) out.set("exchange", exchange_value(*result.exchange, result.median_ms));
+  return out;
 }
 
 }  // namespace rstorch

@@ -79,10 +79,6 @@ void fail(std::string_view operation, const Path& path, size_t bytes) {
   throw CheckpointError(format("cannot {} {}: {}", operation, path.string(), std::strerror(reason)), hint);
 }
 
-Descriptor::~Descriptor() {
-  if (is_open()) ::close(number_);
-}
-
 Writer::Writer(const Path& path)
     : path_(path), file_(retry([&] { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666); })) {
   if (!file_.is_open()) fail("create", path_);

@@ -10,9 +10,9 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
+#include "base/descriptor.h"
 #include "base/error.h"
 
 namespace rstorch::files {
@@ -27,26 +27,6 @@ inline constexpr std::string_view kTemporary = ".tmp-";
 [[noreturn]] void fail(std::string_view operation, const Path& path, size_t bytes = 0);
 inline constexpr int kDiskFull = 2;
 bool is_disk_full(const Error& error);
-
-// A file descriptor that closes itself.
-class Descriptor {
- public:
-  Descriptor() = default;
-  explicit Descriptor(int number) : number_(number) {}
-  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(number_, other.number_);
-    return *this;
-  }
-  ~Descriptor();
-
-  int number() const { return number_; }
-  bool is_open() const { return number_ >= 0; }
-  int release() { return std::exchange(number_, -1); }
-
- private:
-  int number_ = -1;
-};
 
 // A new file, written front to back. Without finish() nothing is promised about its contents.
 class Writer {

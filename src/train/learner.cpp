@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <limits>
-#include <unordered_map>
 
 #include "autograd/grad_mode.h"
-#include "nn/batch_norm.h"
+#include "dist/sync_batch_norm.h"
 #include "nn/random_scope.h"
 #include "ops/ops.h"
 #include "optim/clip.h"
@@ -31,31 +30,6 @@ optim::ParameterGroups groups_of(const Experiment& experiment, const nn::Module&
   report.throw_if_errors();
   return groups;
 }
-
-// Its gradients and what they belong to, as the reducer wants them.
-std::vector<dist::Reducer::Block> flat_gradients(const optim::ParameterArena& arena, const nn::Module& model) {
-  std::unordered_map<std::string, size_t> order;
-  for (const nn::NamedTensor& named : model.named_parameters()) order.emplace(named.name, order.size());
-  std::vector<dist::Reducer::Block> out;
-  for (const optim::ParameterArena::Block& block : arena.blocks()) {
-    dist::Reducer::Block& flat = out.emplace_back(block.gradients);
-    for (const auto& [name, parameter, offset] : block.slots) {
-      flat.slots.push_back({name, parameter, offset, order.at(name)});
-    }
-  }
-  return out;
-}
-
-// Batch normalisation over the batch of all ranks.
-class RankPeers final : public BatchPeers {
- public:
-  explicit RankPeers(dist::ProcessGroup& group) : group_(group) {}
-  Tensor gather(const Tensor& mine) override { return group_.all_gather(mine, "moments of a batch"); }
-  void sum(const Tensor& x) override { group_.all_reduce(x, "sums of a batch's gradient"); }
-
- private:
-  dist::ProcessGroup& group_;
-};
 
 }  // namespace
 
@@ -89,10 +63,10 @@ Learner::Learner(const Experiment& experiment, nn::BuiltModel model, const optim
       optimizer_(experiment.optimizer.make(arena_->flat_groups())),
       schedule_(make_schedule(experiment, length)) {
   loss_->to(device_);
-  if (group.size() > 1)
-    reducer_.emplace(group, flat_gradients(*arena_, this->model()),
-                     size_t(experiment.config.distributed.bucket_mb) << 20);
-  if (group.size() > 1) nn::synchronize_batch_norm(this->model(), std::make_shared<RankPeers>(group));
+  if (group.size() > 1) {
+    reducer_.emplace(group, *arena_, this->model(), size_t(experiment.config.distributed.bucket_mb) << 20);
+    nn::SyncBatchNorm::convert_sync_batchnorm(this->model(), &group);
+  }
   this->model().train();
   for (const nn::NamedTensor& named : this->model().named_buffers()) {
     buffers_.push_back(named.tensor);
@@ -195,6 +169,12 @@ void Learner::share_state() {
   step_ = int64_t(numbers.select(0, 2).item());
   training_loss_.reset();
   training_loss_.merge(numbers.narrow(0, 0, 2).to(device_));
+}
+
+size_t Learner::gradient_bytes() const {
+  size_t bytes = 0;
+  for (const Tensor& gradient : arena_->gradients()) bytes += gradient.bytes();
+  return bytes;
 }
 
 bool Learner::model_finite() const {

@@ -49,6 +49,9 @@ class Learner {
   // mean over all they count, whatever the loss's reduction.
   Mean& training_loss() { return training_loss_; }
   Device device() const { return device_; }
+  size_t gradient_bytes() const;
+  // What exchanges them with the other ranks; null where there are none.
+  dist::Reducer* reducer() { return reducer_ ? &*reducer_ : nullptr; }
   // Reads all parameters and running statistics; waits for the device.
   bool model_finite() const;
 

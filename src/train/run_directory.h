@@ -35,7 +35,7 @@ class RunDirectory {
   void hold(files::Path path);
 
   files::Path path_;
-  files::Descriptor lock_;
+  Descriptor lock_;
   std::vector<files::Path> made_;    // the run's folder, where it is new
   std::vector<files::Path> around_;  // those around it that were not there, from the inside
 };

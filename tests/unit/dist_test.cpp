@@ -26,20 +26,11 @@ struct Failures {
   ~Failures() { CHECK(count == 0); }
 };
 
-std::vector<dist::Reducer::Block> blocks_of(const optim::ParameterArena& arena, const nn::Module& model) {
-  std::vector<dist::Reducer::Block> out;
-  std::vector<std::string> names;
-  for (const nn::NamedTensor& named : model.named_parameters()) names.push_back(named.name);
-  for (const optim::ParameterArena::Block& block : arena.blocks()) {
-    dist::Reducer::Block& flat = out.emplace_back(block.gradients);
-    for (const auto& [name, parameter, offset] : block.slots) {
-      const auto at = std::ranges::find(names, name);
-      flat.slots.push_back(
-          {.name = name, .parameter = parameter, .offset = offset, .order = size_t(at - names.begin())});
-    }
-  }
-  return out;
-}
+struct PartlyUsed : nn::Module {
+  nn::Sequential& used = register_module("used", nn::Sequential(nn::Linear(4, 8), nn::Linear(8, 8), nn::Linear(8, 2)));
+  nn::Linear& unused = register_module("unused", nn::Linear(3, 3));
+  Tensor forward(const Tensor& x) override { return used(x); }
+};
 
 }  // namespace
 
@@ -127,19 +118,14 @@ TEST_CASE("reducer: gradients are sums over ranks, for any size of buckets, unus
     CAPTURE(bucket);
     Failures failures;
     dist::run_ranks(3, [&](ProcessGroup& group) {
-      nn::Sequential model{nn::Linear(4, 8), nn::Linear(8, 8), nn::Linear(8, 2)};
-      nn::Linear unused(3, 3);
-      std::vector<nn::NamedTensor> named = model.named_parameters();
-      named.push_back({"unused", unused.weight});
-      for (const nn::NamedTensor& each : named) {  // the same weights on all ranks
+      PartlyUsed model;
+      for (const nn::NamedTensor& each : model.named_parameters()) {  // the same weights on all ranks
         const NoGrad no_grad;
         each.tensor.detach().copy_(
             Tensor::arange(each.tensor.numel()).reshape(each.tensor.shape()).to(DType::f32).sin());
       }
-      const std::vector<std::vector<nn::NamedTensor>> groups = {named};
-      optim::ParameterArena arena(groups);
-      std::vector<dist::Reducer::Block> blocks = blocks_of(arena, model);
-      dist::Reducer reducer(group, blocks, bucket);
+      optim::ParameterArena arena({model.named_parameters()});
+      dist::Reducer reducer(group, arena, model, bucket);
       failures.expect(bucket > 1000 ? reducer.bucket_count() == 1 : reducer.bucket_count() >= 2);
       for (int step = 0; step < 3; ++step) {
         const auto loss_of = [&](int rank) { return model(Tensor::full({2, 4}, 1.0 + rank + step)).pow(2).sum(); };

@@ -26,7 +26,7 @@ const std::map<std::string, Names> layers = {
     {"nn", {"base", "tensor", "autograd", "ops", "config"}},
     {"optim", {"base", "tensor", "autograd", "kernels", "config", "nn"}},
     {"data", {"base", "tensor", "config"}},
-    {"dist", {"base", "tensor"}},
+    {"dist", {"base", "tensor", "autograd", "nn", "optim"}},
     {"train", {"base", "kernels", "tensor", "autograd", "ops", "config", "nn", "optim", "data", "dist"}},
     {"cli", {"base", "kernels", "tensor", "autograd", "ops", "config", "nn", "optim", "data", "dist", "train"}},
 };

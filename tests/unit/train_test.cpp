@@ -458,7 +458,7 @@ trainer: {max_epochs: 1, log_every: 1 epoch, val_every: 1 epoch}
   TEST_CASE("no step asks the system for memory") {
     const QuietLog quiet;
     const Experiment experiment = experiment_of(kEverything);
-    const BenchResult result = run_bench(experiment, {50});
+    const BenchResult result = run_bench(experiment, {50}, *dist::single());
     CHECK(result.steps == 50);
     CHECK(result.system_allocations_per_step == 0);
     CHECK(result.layers.size() == 5);

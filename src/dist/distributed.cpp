@@ -1,0 +1,73 @@
+#include "dist/distributed.h"
+
+#include <cstdlib>
+
+#include "base/error.h"
+#include "dist/connect.h"
+
+namespace rstorch::distributed {
+namespace {
+
+dist::GroupPtr current;
+
+// A rank that ends without a word is taken for lost.
+void leave_at_exit() {
+  if (!current) return;
+  try {
+    current->leave();
+  } catch (const Error&) {
+    // The others are lost, and whoever noticed has said so.
+  }
+  current.reset();
+}
+
+void check_backend(std::string_view backend) {
+  if (backend == "auto" || backend == "mpi") return;
+  throw ArgumentError(format("init_process_group: backend is \"{}\", wanted \"mpi\" or \"auto\"", backend),
+                      backend == "gloo" ? "gloo is PyTorch's backend for CPUs; here it is \"mpi\"" : "");
+}
+
+void check_place(const dist::ProcessGroup& group, int rank, int world_size) {
+  const bool right = (rank < 0 || rank == group.rank()) && (world_size < 0 || world_size == group.size());
+  if (right) return;
+  const auto text = [](int number) { return number < 0 ? std::string("not given") : std::to_string(number); };
+  throw ArgumentError(
+      format("init_process_group: rank is {} and world_size {}, but the launcher says that this is rank {} of {}",
+             text(rank), text(world_size), group.rank(), group.size()),
+      "leave both out, and start with `mpirun -n WORLD_SIZE PROGRAM`");
+}
+
+}  // namespace
+
+void init_process_group(std::string_view backend, int rank, int world_size, std::chrono::milliseconds timeout) {
+  check_backend(backend);
+  if (current) throw DistError("init_process_group: the process group was made before");
+  dist::Connected connected = dist::connect();
+  check_place(*connected.group, rank, world_size);
+  current = std::move(connected.group);
+  if (dist::Watchdog* const watchdog = current->watchdog()) watchdog->set_timeout(timeout);
+  // Only now: what leaving needs was made by connect(), and is destroyed after it.
+  [[maybe_unused]] static const int once = std::atexit(leave_at_exit);
+}
+
+void destroy_process_group() {
+  default_group().leave();
+  current.reset();
+}
+
+bool is_initialized() { return current != nullptr; }
+
+dist::ProcessGroup& default_group() {
+  if (current) return *current;
+  throw DistError("there is no process group", "call distributed::init_process_group() first");
+}
+
+int get_rank() { return default_group().rank(); }
+int get_world_size() { return default_group().size(); }
+
+void all_reduce(const Tensor& x, ReduceOp op) { default_group().all_reduce(x, "a tensor", op); }
+void broadcast(const Tensor& x, int src) { default_group().broadcast(x, "a tensor", src); }
+Tensor all_gather(const Tensor& x) { return default_group().all_gather(x, "a tensor"); }
+void barrier() { default_group().barrier("barrier"); }
+
+}  // namespace rstorch::distributed
