@@ -12,6 +12,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr size_t kWorthCutting = size_t(1) << 20;
+
 double seconds_between(Clock::time_point begin, Clock::time_point end) {
   return std::chrono::duration<double>(end - begin).count();
 }
@@ -118,8 +120,11 @@ Reducer::Reducer(ProcessGroup& group, optim::ParameterArena& arena, const nn::Mo
     : state_(std::make_shared<State>(group, arena)) {
   Order order;
   for (const nn::NamedTensor& named : model.named_parameters()) order.emplace(named.name, order.size());
+  size_t all_bytes = 0;
+  for (const Tensor& gradients : arena.gradients()) all_bytes += gradients.bytes();
+  const size_t most = std::min(bucket_bytes, std::max(all_bytes / 8, kWorthCutting));
   std::vector<Bucket>& buckets = state_->buckets;
-  for (const optim::ParameterArena::Block& block : arena.blocks()) cut(block, order, bucket_bytes, buckets);
+  for (const optim::ParameterArena::Block& block : arena.blocks()) cut(block, order, most, buckets);
   std::ranges::stable_sort(buckets, std::greater(), &Bucket::order);
   for (Bucket& bucket : buckets) {
     for (const Tensor& parameter : bucket.parameters) {

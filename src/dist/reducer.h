@@ -23,7 +23,9 @@ class Reducer {
  public:
   static constexpr size_t kBucketBytes = size_t(25) << 20;  // as PyTorch's
 
-  // Of the model's parameters, which the arena holds. Group and arena must outlive it.
+  // Of the model's parameters, which the arena holds. Group and arena must outlive it. Buckets are no larger than
+  // bucket_bytes, and no larger than an eighth of all gradients, so that those of small models go out early too; a
+  // megabyte is never cut for that.
   Reducer(ProcessGroup& group, optim::ParameterArena& arena, const nn::Module& model,
           size_t bucket_bytes = kBucketBytes);
 

@@ -3,8 +3,14 @@
 #include "dist/mpi/module.h"
 
 #include <algorithm>
+#include <chrono>
 #include <climits>
+#include <condition_variable>
+#include <csignal>
 #include <cstdlib>
+#include <mutex>
+#include <optional>
+#include <thread>
 #include <vector>
 
 #include <mpi.h>
@@ -52,18 +58,85 @@ std::vector<MPI_Request> in_pieces(size_t count, F&& start) {
   return requests;
 }
 
+// MPI moves data only while somebody calls it. So that a collective goes on while the rank computes, a thread does as
+// long as one is under way. Calls are made by one thread at a time, with the lock held.
+class Progress {
+ public:
+  Progress() {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the main thread
+    thread_ = std::thread([this] { run(); });
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+  ~Progress() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+  }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  [[nodiscard]] std::unique_lock<std::mutex> lock() { return std::unique_lock(mutex_); }
+  // A collective began or is over. The lock is held.
+  void began() {
+    if (++under_way_ == 1) changed_.notify_all();
+  }
+  void over() { --under_way_; }
+
+ private:
+  void run() {
+    constexpr auto kPause = std::chrono::microseconds(50);
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      changed_.wait(lock, [this] { return stopping_ || under_way_ > 0; });
+      if (stopping_) return;
+      int arrived = 0;  // it does not matter: to ask is what moves the data
+      MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_WORLD, &arrived, MPI_STATUS_IGNORE);
+      lock.unlock();
+      std::this_thread::sleep_for(kPause);
+      lock.lock();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int under_way_ = 0;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
 class MpiWork final : public Work {
  public:
-  explicit MpiWork(std::vector<MPI_Request> requests) : requests_(std::move(requests)) {}
+  // The lock is held.
+  MpiWork(Progress& progress, std::vector<MPI_Request> requests) : progress_(progress), requests_(std::move(requests)) {
+    progress_.began();
+  }
+  ~MpiWork() override {
+    if (done_) return;
+    const auto lock = progress_.lock();
+    progress_.over();
+  }
+  MpiWork(const MpiWork&) = delete;
+  MpiWork& operator=(const MpiWork&) = delete;
 
   bool done() override {
+    if (done_) return true;
+    const auto lock = progress_.lock();
     int done = 0;
     check(MPI_Testall(int(requests_.size()), requests_.data(), &done, MPI_STATUSES_IGNORE), "MPI_Testall");
-    return done != 0;
+    if (done != 0) progress_.over();
+    done_ = done != 0;
+    return done_;
   }
 
  private:
+  Progress& progress_;
   std::vector<MPI_Request> requests_;
+  bool done_ = false;
 };
 
 class MpiGroup final : public ProcessGroup {
@@ -72,13 +145,15 @@ class MpiGroup final : public ProcessGroup {
   std::string_view backend() const override { return "mpi"; }
   void leave() override {
     barrier("end of the run");
+    progress_.reset();
     check(MPI_Finalize(), "MPI_Finalize");
   }
 
  private:
   WorkPtr reduce(void* data, size_t count, DType dtype, ReduceOp op) override {
     char* const bytes = static_cast<char*>(data);
-    return std::make_unique<MpiWork>(in_pieces(count, [&](size_t first, int pieces, MPI_Request* request) {
+    const auto lock = progress_->lock();
+    return std::make_unique<MpiWork>(*progress_, in_pieces(count, [&](size_t first, int pieces, MPI_Request* request) {
       check(MPI_Iallreduce(MPI_IN_PLACE, bytes + first * size_of(dtype), pieces, type_of(dtype), op_of(op),
                            MPI_COMM_WORLD, request),
             "MPI_Iallreduce");
@@ -86,7 +161,8 @@ class MpiGroup final : public ProcessGroup {
   }
 
   WorkPtr spread(void* data, size_t bytes, int root) override {
-    return std::make_unique<MpiWork>(in_pieces(bytes, [&](size_t first, int count, MPI_Request* request) {
+    const auto lock = progress_->lock();
+    return std::make_unique<MpiWork>(*progress_, in_pieces(bytes, [&](size_t first, int count, MPI_Request* request) {
       check(MPI_Ibcast(static_cast<char*>(data) + first, count, MPI_BYTE, root, MPI_COMM_WORLD, request), "MPI_Ibcast");
     }));
   }
@@ -94,20 +170,25 @@ class MpiGroup final : public ProcessGroup {
   WorkPtr gather(const void* mine, void* all, size_t bytes) override {
     if (bytes > INT_MAX) throw ArgumentError(format("all_gather: {} bytes of each rank, at most {}", bytes, INT_MAX));
     std::vector<MPI_Request> request = {MPI_REQUEST_NULL};
+    const auto lock = progress_->lock();
     check(MPI_Iallgather(mine, int(bytes), MPI_BYTE, all, int(bytes), MPI_BYTE, MPI_COMM_WORLD, request.data()),
           "MPI_Iallgather");
-    return std::make_unique<MpiWork>(std::move(request));
+    return std::make_unique<MpiWork>(*progress_, std::move(request));
   }
+
+  std::optional<Progress> progress_{std::in_place};
 };
 
-// Another algorithm adds in another order, and which one Open MPI would choose depends on sizes. With Rabenseifner's the
-// order is one of ranks alone: it does not matter how gradients are cut into buckets. A ring's depends on the place.
+// Another algorithm adds in another order, and which one Open MPI would choose depends on sizes. With Rabenseifner's
+// the order is one of ranks alone: it does not matter how gradients are cut into buckets. A ring's depends on the
+// place.
 void pin_algorithms() { setenv("OMPI_MCA_coll_libnbc_iallreduce_algorithm", "rabenseifner", 0); }
 
 GroupPtr start() {
   pin_algorithms();
   int provided = 0, rank = 0, size = 1;
-  check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
+  check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
+  if (provided < MPI_THREAD_SERIALIZED) throw DistError("this MPI cannot be called by more than one thread", "", 5);
   check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   check(MPI_Comm_rank(MPI_COMM_WORLD, &rank), "MPI_Comm_rank");
   check(MPI_Comm_size(MPI_COMM_WORLD, &size), "MPI_Comm_size");
