@@ -1,5 +1,6 @@
 #include <fstream>
 
+#include <netdb.h>
 #include <omp.h>
 #include <unistd.h>
 
@@ -7,7 +8,9 @@
 #include "cli/command.h"
 #include "cli/mpirun.h"
 #include "config/dump.h"
+#include "dist/socket.h"
 #include "tensor/runtime.h"
+#include "train/progress.h"
 #include "train/text_table.h"
 
 namespace rstorch::cli {
@@ -71,7 +74,16 @@ Finding mpi() {
   const std::string version = mpirun_version(*mpirun);
   const std::string text = format("{}, {}", version.empty() ? "does not run" : version, mpirun->string());
   if (!version.starts_with("Open MPI")) return {"mpi", text, format("`launch` wants Open MPI; {}", kMpirunFix)};
-  return {"mpi", text, ""};
+  // mpirun looks up this machine's name each time that it starts, and waits as long as this does.
+  const std::string name = dist::host_name();
+  const Clock::time_point begin = Clock::now();
+  addrinfo* found = nullptr;
+  const bool known = ::getaddrinfo(name.c_str(), nullptr, nullptr, &found) == 0;
+  if (known) ::freeaddrinfo(found);
+  const double seconds = seconds_since(begin);
+  if (seconds < 1) return {"mpi", text, ""};
+  return {"mpi", format("{}; it starts {:.0f} s late: so long takes a look-up of this machine's name", text, seconds),
+          format("put `127.0.1.1 {}` into /etc/hosts", name)};
 }
 
 Finding data_folder() {
