@@ -16,7 +16,7 @@ all_of() { pgrep -f "run.dir=$1( |$)" || true; }
 ranks_of() { pgrep -P "$(mpirun_of "$1")" 2>/dev/null || true; }
 mpirun_of() { pgrep -f "^[^ ]*mpirun .*run.dir=$1( |$)" | head -1 || true; }
 launcher_of() { pgrep -f "rstorch launch .*run.dir=$1( |$)" | head -1 || true; }
-steps_of() { ls "$1/run/checkpoints" 2>/dev/null | sed -n 's/^step-0*//p' | sort -n | tail -1; }
+steps_of() { ls "$1/run/checkpoints" 2>/dev/null | sed -n "s/^step-0*//p" | sort -n | tail -1 || true; }
 
 # hurt HOW DIR: what a user sees then, as an extended regular expression of exit codes; nothing if nobody was there.
 hurt() {
