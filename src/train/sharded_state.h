@@ -1,8 +1,8 @@
 // Optimizer state of which each rank has its share (ZeRO stage 1, Rajbhandari et al. 2020), for checkpoints: they hold
 // that of one optimizer of the whole arena, so that any number of ranks goes on from it.
 //
-// All ranks call these together. The arena's gradients are overwritten: between steps they are free, and the shares of
-// a block are put together there. So no rank needs other memory for it than rank 0, for what it reads or writes.
+// All of it happens between steps, when the arena's gradients are free: the shares of a block are put together in their
+// memory. So only rank 0 needs more, and no more than an optimizer that is not sharded has anyway.
 #pragma once
 
 #include <memory>
@@ -13,10 +13,11 @@
 
 namespace rstorch {
 
-// For rank 0: an optimizer of the whole arena, with state of zeros in the host's memory. It is not made to step.
+// For rank 0: an optimizer of the whole arena that never steps, to be filled by gather_state or load_named_state. It
+// has its state until the next step of the others: the last tensor of each slot is the gradients themselves.
 std::unique_ptr<optim::Optimizer> make_whole(const optim::OptimizerSpec& spec, const optim::ParameterArena& arena);
 
-// `whole` is null on the other ranks. `share`: of arena.flat_groups().
+// All ranks call these together. `share`: of arena.flat_groups(). `whole`: null on all but rank 0.
 void gather_state(optim::Optimizer& share, optim::Optimizer* whole, const optim::ParameterArena& arena,
                   dist::ProcessGroup& group);
 void scatter_state(optim::Optimizer* whole, optim::Optimizer& share, const optim::ParameterArena& arena,

@@ -152,6 +152,22 @@ TEST_CASE("distributed.zero changes no bit of weights, optimizer state and metri
   }
 }
 
+TEST_CASE("with distributed.zero optimizer state is put together on rank 0 alone") {
+  const QuietLog quiet;
+  for (const auto& [name, text] : kModels) {
+    CAPTURE(name);
+    const Experiment experiment = experiment_of(std::string(kFrame) + text, {"distributed.zero=1"});
+    std::vector<size_t> names(2);
+    dist::run_ranks(2, [&](dist::ProcessGroup& group) {
+      const data::OpenedData data = open_data(experiment, {});
+      Learner learner = make_learner(experiment, *data.train, run_length(experiment, *data.train), kCPU, group);
+      names[size_t(group.rank())] = learner.optimizer_state().size();
+    });
+    CHECK(names[0] == (name == kModels[0].name ? 8 : 18));
+    CHECK(names[1] == 0);
+  }
+}
+
 TEST_CASE("a checkpoint keeps its bits on any number of ranks, with their optimizer state shared out or not") {
   const QuietLog quiet;
   const TemporaryFolder folder;
