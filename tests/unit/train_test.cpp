@@ -574,9 +574,10 @@ checkpoint: {{every: 3 steps}}
     for (const int ranks : {1, 2}) {
       CAPTURE(ranks);
       const auto train_as = [&](const char* what, int zero) {
-        return train_with_ranks(ranks, config(folder),
-                                {format("trainer.on_nonfinite={}", what),
-                                 format("run.name={}-{}-{}", what, ranks, zero), format("distributed.zero={}", zero)});
+        return train_with_ranks(
+            ranks, config(folder),
+            {format("trainer.on_nonfinite={}", what), format("run.name={}-{}-{}", what, ranks, zero),
+             "optimizer.momentum=0.9", format("distributed.zero={}", zero)});
       };
       const TrainResult skip = train_as("skip", 0), back = train_as("rollback", 0);
       const TrainResult back_with_shares = train_as("rollback", 1);
