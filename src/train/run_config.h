@@ -142,7 +142,7 @@ struct DistributedSection {
     field("bucket_mb", &DistributedSection::bucket_mb, "Gradients are summed over ranks in portions of this size.",
           config::in_range(1, 1024));
     field("zero", &DistributedSection::zero,
-          "1: each rank keeps its share of the optimizer's state alone (ZeRO stage 1). Results are the same.",
+          "1: optimizer state is sharded over ranks (ZeRO stage 1): less memory, the same results.",
           config::in_range(0, 1));
   }
 };

@@ -383,6 +383,21 @@ TEST_CASE("arena shares: optimizers of equal slices of each block do together wh
   }
 }
 
+TEST_CASE("zeros behind gradients, as in blocks that are longer for shares, change no bit of their norm") {
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    for (const int64_t length : {16, 4096, 9000}) {  // a norm is summed up in pieces of 4096
+      manual_seed(uint64_t(length));
+      const Tensor gradients = Tensor::randn({length}, {.dtype = dtype});
+      const Tensor norm = optim::clip_norm({gradients.clone()}, 1);
+      for (const int64_t gap : {8, 16, 100, 5000}) {
+        const Tensor longer = Tensor::zeros({length + gap}, {.dtype = dtype});
+        longer.narrow(0, 0, length).copy_(gradients);
+        CHECK(bit_equal(optim::clip_norm({longer}, 1), norm));
+      }
+    }
+  }
+}
+
 TEST_CASE("arena: a write to one parameter is none to another, a write to the whole is one to each") {
   nn::Linear first(2, 2), second(2, 2);
   optim::ParameterArena arena({{{"a", first.weight}, {"b", first.bias}, {"c", second.weight}, {"d", second.bias}}});
