@@ -24,7 +24,7 @@ class SingleGroup final : public ProcessGroup {
   WorkPtr reduce(void*, size_t, DType, ReduceOp) override { return std::make_unique<Done>(); }
   WorkPtr spread(void*, size_t, int) override { return std::make_unique<Done>(); }
   WorkPtr gather(const void* mine, void* all, size_t bytes) override {
-    std::memcpy(all, mine, bytes);
+    if (mine != all) std::memcpy(all, mine, bytes);
     return std::make_unique<Done>();
   }
 };
@@ -139,6 +139,18 @@ Tensor ProcessGroup::all_gather(const Tensor& mine, std::string_view what) {
     return gather(mine.view().data, memory_of(all), mine.bytes());
   })->wait();
   return all;
+}
+
+WorkPtr ProcessGroup::start_all_gather_in_place(const Tensor& all, std::string_view what) {
+  require(all, what);
+  if (all.numel() % size_ != 0) {
+    throw ArgumentError(format("{}: {} elements are not one part for each of {} ranks", what, all.numel(), size_));
+  }
+  if (size_ == 1 || all.numel() == 0) return std::make_unique<Done>();
+  const size_t bytes = all.bytes() / size_t(size_);
+  return watched("all_gather", all.dtype(), size_t(all.numel() / size_), what, [&] {
+    return gather(static_cast<char*>(memory_of(all)) + size_t(rank_) * bytes, memory_of(all), bytes);
+  });
 }
 
 void ProcessGroup::barrier(std::string_view what) { all_reduce(Tensor::zeros({1}), what); }

@@ -52,6 +52,9 @@ class ProcessGroup {
   void broadcast(const Tensor& x, std::string_view what, int root = 0);
   // `mine` of each rank, in their order: [size, ...]. Any dtype; one shape on all ranks.
   Tensor all_gather(const Tensor& mine, std::string_view what);
+  // In place: `all` has one part for each rank, in their order and of one size, and each rank's own goes to all. Any
+  // dtype.
+  WorkPtr start_all_gather_in_place(const Tensor& all, std::string_view what);
   // No rank leaves before all have come.
   void barrier(std::string_view what);
 
@@ -75,7 +78,7 @@ class ProcessGroup {
   // What a backend does, on memory that it can read: bytes of the CPU. `count` is in elements.
   virtual WorkPtr reduce(void* data, size_t count, DType dtype, ReduceOp op) = 0;
   virtual WorkPtr spread(void* data, size_t bytes, int root) = 0;
-  virtual WorkPtr gather(const void* mine, void* all, size_t bytes) = 0;
+  virtual WorkPtr gather(const void* mine, void* all, size_t bytes) = 0;  // `mine` may be in its place in `all`
 
  private:
   // What a collective does: `start` starts it. For whoever watches, `what` and how much of it.

@@ -82,7 +82,8 @@ void run(const std::vector<Call>& calls) {
     case Call::Kind::gather:
       for (const Call& to : calls) {
         for (size_t rank = 0; rank < calls.size(); ++rank) {
-          std::memcpy(static_cast<char*>(to.to) + rank * first.count, calls[rank].from, first.count);
+          char* const place = static_cast<char*>(to.to) + rank * first.count;
+          if (place != calls[rank].from) std::memcpy(place, calls[rank].from, first.count);
         }
       }
   }

@@ -53,6 +53,7 @@ class Optimizer {
   void set_grad_scale(double scale) { grad_scale_ = scale; }
 
   const std::vector<Group>& groups() const { return groups_; }
+  std::vector<Group>& groups() { return groups_; }
   // For checkpoints: makes the state of all slots (zeros) where there is none yet.
   std::vector<Group>& groups_with_state();
   // Takes over the groups of another optimizer of the same kind, with their settings.

@@ -12,9 +12,10 @@ namespace {
 
 constexpr int64_t kAlignment = 64;  // bytes: a cache line, and the widest vector
 
-int64_t aligned(int64_t elements, DType dtype) {
-  const int64_t per_line = kAlignment / int64_t(size_of(dtype));
-  return (elements + per_line - 1) / per_line * per_line;
+// The next multiple of so many lines.
+int64_t aligned(int64_t elements, DType dtype, int64_t lines = 1) {
+  const int64_t unit = lines * kAlignment / int64_t(size_of(dtype));
+  return (elements + unit - 1) / unit * unit;
 }
 
 // The dtypes of a group, in order of appearance.
@@ -26,7 +27,7 @@ std::vector<DType> dtypes_of(const std::vector<nn::NamedTensor>& group) {
   return out;
 }
 
-ParameterArena::Block make_block(const std::vector<nn::NamedTensor>& group, size_t index, DType dtype) {
+ParameterArena::Block make_block(const std::vector<nn::NamedTensor>& group, size_t index, DType dtype, int shares) {
   ParameterArena::Block block;
   block.group = index;
   int64_t end = 0;
@@ -40,6 +41,7 @@ ParameterArena::Block make_block(const std::vector<nn::NamedTensor>& group, size
     block.slots.push_back({name, parameter, end});
     end = aligned(end + parameter.numel(), dtype);
   }
+  end = aligned(end, dtype, shares);
   const TensorOptions options{dtype, group[0].tensor.device()};
   block.parameters = Tensor::zeros({end}, options);
   block.parameters.set_requires_grad(true);
@@ -61,20 +63,28 @@ void adopt(const ParameterArena::Block& block, const ParameterArena::Slot& slot)
 
 }  // namespace
 
-ParameterArena::ParameterArena(const std::vector<std::vector<nn::NamedTensor>>& groups) : group_count_(groups.size()) {
+ParameterArena::ParameterArena(const std::vector<std::vector<nn::NamedTensor>>& groups, Share share)
+    : group_count_(groups.size()), share_(share) {
   const NoGrad no_grad;
   for (size_t index = 0; index < groups.size(); ++index) {
     for (const DType dtype : dtypes_of(groups[index])) {
-      const Block& block = blocks_.emplace_back(make_block(groups[index], index, dtype));
+      Block& block = blocks_.emplace_back(make_block(groups[index], index, dtype, share.count));
       for (const Slot& slot : block.slots) adopt(block, slot);
+      block.own = own_share(block.parameters);
+      block.own.set_requires_grad(true);
     }
   }
 }
 
-std::vector<std::vector<Tensor>> ParameterArena::flat_groups() const {
+std::vector<std::vector<Tensor>> ParameterArena::by_group(Tensor Block::*flat) const {
   std::vector<std::vector<Tensor>> out(group_count_);
-  for (const Block& block : blocks_) out[block.group].push_back(block.parameters);
+  for (const Block& block : blocks_) out[block.group].push_back(block.*flat);
   return out;
+}
+
+Tensor ParameterArena::own_share(const Tensor& flat) const {
+  const int64_t length = flat.numel() / share_.count;
+  return flat.alias({length}, {1}, flat.offset() + share_.index * length);
 }
 
 std::vector<Tensor> ParameterArena::gradients() const {
@@ -102,7 +112,7 @@ void ParameterArena::collect_gradients() {
         meta.grad_buffer.zero_();
       meta.grad = meta.grad_buffer;
     }
-    block.parameters.set_grad(block.gradients);
+    block.own.set_grad(own_share(block.gradients));
   }
 }
 

@@ -10,6 +10,9 @@
 //
 // Layout: registration order, so that backward fills a block from its end; each parameter begins at a multiple of 64
 // bytes; gaps are zero. Checkpoints do not show it (optim::named_state).
+//
+// Where several ranks share the work of the optimizer, each block is as long as so many equal shares, and the optimizer
+// of a rank runs on its own: a slice, whose ends are anywhere in a parameter.
 #pragma once
 
 #include <cstdint>
@@ -30,19 +33,32 @@ class ParameterArena {
   // One group and dtype.
   struct Block {
     size_t group = 0;
-    Tensor parameters;  // 1-D; its grad() is `gradients` after collect_gradients()
+    Tensor parameters;  // 1-D
     Tensor gradients;   // 1-D
+    Tensor own;         // own_share() of the parameters; its grad() is that of the gradients after collect_gradients()
     std::vector<Slot> slots;
   };
+  // Number `index` of `count` equal ones.
+  struct Share {
+    int index = 0;
+    int count = 1;
+  };
 
-  explicit ParameterArena(const std::vector<std::vector<nn::NamedTensor>>& groups);
+  explicit ParameterArena(const std::vector<std::vector<nn::NamedTensor>>& groups) : ParameterArena(groups, Share()) {}
+  ParameterArena(const std::vector<std::vector<nn::NamedTensor>>& groups, Share share);
   ParameterArena(const ParameterArena&) = delete;
   ParameterArena& operator=(const ParameterArena&) = delete;
 
   const std::vector<Block>& blocks() const { return blocks_; }
-  // What an optimizer runs on: [group] its flat tensors, one per dtype.
-  std::vector<std::vector<Tensor>> flat_groups() const;
+  // What an optimizer runs on: [group] its flat tensors, one per dtype. With several shares, the own one of each.
+  std::vector<std::vector<Tensor>> flat_groups() const { return by_group(&Block::own); }
+  // The same of all shares.
+  std::vector<std::vector<Tensor>> whole_groups() const { return by_group(&Block::parameters); }
   std::vector<Tensor> gradients() const;
+
+  bool is_shared() const { return share_.count > 1; }
+  // A slice of a tensor that is laid out as a block is.
+  Tensor own_share(const Tensor& flat) const;
 
   // Forgets the gradients; nothing is written, since backward overwrites the first time.
   void zero_grad();
@@ -53,7 +69,10 @@ class ParameterArena {
   int64_t numel() const;  // of the parameters, without gaps
 
  private:
+  std::vector<std::vector<Tensor>> by_group(Tensor Block::*flat) const;
+
   size_t group_count_ = 0;
+  Share share_;
   std::vector<Block> blocks_;
 };
 

@@ -26,6 +26,15 @@ uint64_t hash_of(const Tensor& x, uint64_t seed) {
   return XXH3_64bits_withSeed(row.raw_data(), row.bytes(), seed);
 }
 
+// What results depend on, and what ranks exchange. A run may go on with other settings of the latter, but on all ranks.
+std::vector<std::string> differences(const config::Value& a, const config::Value& b) {
+  std::vector<std::string> out = config_changes(a, b);
+  for (const config::Value& setting : b.at("distributed").items()) {
+    if (!(setting == a.at("distributed").at(setting.key()))) out.push_back(setting.path());
+  }
+  return out;
+}
+
 // The program as it is on this machine.
 std::string build_text() {
   const auto program = MappedFile::open("/proc/self/exe");
@@ -59,7 +68,7 @@ void agree_on_config(dist::ProcessGroup& group, const Experiment& experiment) {
   config::Report ignored;
   const config::Value first = config::parse(configs[0], "config.yaml", ignored);
   for (size_t rank = 1; rank < configs.size(); ++rank) {
-    const auto changes = config_changes(first, config::parse(configs[rank], "config.yaml", ignored));
+    const auto changes = differences(first, config::parse(configs[rank], "config.yaml", ignored));
     if (changes.empty()) continue;
     throw ConfigError(format("rank {} has another config than rank 0: it differs in {}", rank, join(changes, ", ")),
                       "give all ranks the same file and the same arguments; ${env:...} may differ between machines",

@@ -9,6 +9,7 @@
 #include "ops/ops.h"
 #include "optim/clip.h"
 #include "train/fit_check.h"
+#include "train/sharded_state.h"
 
 namespace rstorch {
 namespace {
@@ -29,6 +30,11 @@ optim::ParameterGroups groups_of(const Experiment& experiment, const nn::Module&
   optim::ParameterGroups groups = experiment.optimizer.assign(model.named_parameters(), report);
   report.throw_if_errors();
   return groups;
+}
+
+optim::ParameterArena::Share share_of(const Experiment& experiment, const dist::ProcessGroup& group) {
+  if (experiment.config.distributed.zero == 0) return {};
+  return {.index = group.rank(), .count = group.size()};
 }
 
 }  // namespace
@@ -59,8 +65,10 @@ Learner::Learner(const Experiment& experiment, nn::BuiltModel model, const optim
       max_norm_(experiment.config.trainer.clip_grad_norm),
       model_(std::move(model)),
       loss_(experiment.loss.make()),
-      arena_(std::make_unique<optim::ParameterArena>(groups_of(experiment, *model_.module))),
-      optimizer_(experiment.optimizer.make(arena_->flat_groups())),
+      arena_(
+          std::make_unique<optim::ParameterArena>(groups_of(experiment, *model_.module), share_of(experiment, group))),
+      optimizer_spec_(experiment.optimizer),
+      optimizer_(optimizer_spec_.make(arena_->flat_groups())),
       schedule_(make_schedule(experiment, length)) {
   loss_->to(device_);
   if (group.size() > 1) {
@@ -96,6 +104,7 @@ bool Learner::step(const data::Batch& batch, Guard guard) {
       guard == Guard::off || (finite({loss.value}) && finite(arena_->gradients()) && finite(statistics_));
   if (update) {
     optimizer_->step();
+    if (arena_->is_shared()) gather_parameters();
     if (loss_->reduction() == Reduction::sum)
       training_loss_.add_sum(loss.value, loss.count);
     else
@@ -147,6 +156,15 @@ Learner::BatchLoss Learner::backward_in_parts(const data::Batch& batch) {
   return {whole.value / whole.count, whole.count};
 }
 
+// Each rank has updated its share of them.
+void Learner::gather_parameters() {
+  std::vector<dist::WorkPtr> works;
+  for (const optim::ParameterArena::Block& block : arena_->blocks()) {
+    works.push_back(group_->start_all_gather_in_place(block.parameters, "parameters"));
+  }
+  for (const dist::WorkPtr& work : works) work->wait();
+}
+
 void Learner::share_state() {
   if (group_->size() == 1) return;
   const NoGrad no_grad;
@@ -154,13 +172,7 @@ void Learner::share_state() {
     group_->broadcast(block.parameters.detach(), "parameters");
   }
   for (const Tensor& buffer : buffers_) group_->broadcast(buffer, "buffers");
-  // As many numbers on all ranks, whether or not there was an update yet.
-  std::vector<NamedTensor> state = optimizer_state();
-  for (NamedTensor& named : state) {
-    named.tensor = named.tensor.contiguous();
-    group_->broadcast(named.tensor, "optimizer state");
-  }
-  if (!group_->is_root()) optim::load_named_state(*optimizer_, *arena_, state);
+  share_optimizer_state();
   const Tensor numbers = Tensor::zeros({3}, {.dtype = DType::f64});
   const Tensor& totals = training_loss_.totals();
   if (totals.defined()) numbers.narrow(0, 0, 2).copy_(totals);
@@ -177,17 +189,40 @@ size_t Learner::gradient_bytes() const {
   return bytes;
 }
 
+void Learner::share_optimizer_state() {
+  if (arena_->is_shared()) {
+    // Without it each has its share already.
+    const bool loaded = !group_->broadcast_text(loaded_ ? "loaded" : "", "optimizer state").empty();
+    if (loaded) scatter_state(loaded_.get(), *optimizer_, *arena_, *group_);
+    loaded_.reset();
+    return;
+  }
+  // As many numbers on all ranks, whether or not there was an update yet.
+  std::vector<NamedTensor> state = optimizer_state();
+  for (NamedTensor& named : state) {
+    named.tensor = named.tensor.contiguous();
+    group_->broadcast(named.tensor, "optimizer state");
+  }
+  if (!group_->is_root()) optim::load_named_state(*optimizer_, *arena_, state);
+}
+
 bool Learner::model_finite() const {
   std::vector<Tensor> all = statistics_;
   for (const optim::ParameterArena::Block& block : arena_->blocks()) all.push_back(block.parameters.detach());
   return optim::all_finite(all).item<bool>();
 }
 
-std::vector<NamedTensor> Learner::optimizer_state() { return optim::named_state(*optimizer_, *arena_); }
+std::vector<NamedTensor> Learner::optimizer_state() {
+  if (!arena_->is_shared()) return optim::named_state(*optimizer_, *arena_);
+  const auto whole = group_->is_root() ? make_whole(optimizer_spec_, *arena_) : nullptr;
+  gather_state(*optimizer_, whole.get(), *arena_, *group_);
+  return whole ? optim::named_state(*whole, *arena_) : std::vector<NamedTensor>();
+}
 
 void Learner::load(const std::vector<NamedTensor>& model, const std::vector<NamedTensor>& optimizer, int64_t step) {
   this->model().load_state_dict(model);
-  optim::load_named_state(*optimizer_, *arena_, optimizer);
+  if (arena_->is_shared()) loaded_ = make_whole(optimizer_spec_, *arena_);
+  optim::load_named_state(loaded_ ? *loaded_ : *optimizer_, *arena_, optimizer);
   training_loss_.reset();
   step_ = step;
 }

@@ -55,9 +55,12 @@ class Learner {
   // Reads all parameters and running statistics; waits for the device.
   bool model_finite() const;
 
-  // For checkpoints. Tensors share memory with the learner.
+  // For checkpoints. Tensors may share memory with the learner.
   std::vector<NamedTensor> model_state() { return model().state_dict(); }
+  // All ranks call it together, between steps: with distributed.zero each has its share of what rank 0 returns, and the
+  // others return nothing.
   std::vector<NamedTensor> optimizer_state();
+  // On rank 0; share_state() must follow where there are others.
   void load(const std::vector<NamedTensor>& model, const std::vector<NamedTensor>& optimizer, int64_t step);
   // All ranks take over what rank 0 has: weights, buffers, optimizer state, place in the run.
   void share_state();
@@ -70,6 +73,8 @@ class Learner {
   };
   BatchLoss backward(const data::Batch& batch);
   BatchLoss backward_in_parts(const data::Batch& batch);
+  void gather_parameters();
+  void share_optimizer_state();
 
   uint64_t seed_;
   Device device_;
@@ -81,7 +86,9 @@ class Learner {
   std::unique_ptr<nn::Loss> loss_;
   std::unique_ptr<optim::ParameterArena> arena_;
   std::optional<dist::Reducer> reducer_;  // with several ranks
-  std::unique_ptr<optim::Optimizer> optimizer_;
+  optim::OptimizerSpec optimizer_spec_;
+  std::unique_ptr<optim::Optimizer> optimizer_;  // of this rank's share
+  std::unique_ptr<optim::Optimizer> loaded_;     // of all shares, until they are given out
   std::unique_ptr<optim::Schedule> schedule_;
   Mean training_loss_;
   int64_t step_ = 0;

@@ -134,12 +134,16 @@ struct DistributedSection {
   Backend backend = Backend::automatic;
   Duration timeout = Duration::seconds(60);
   int64_t bucket_mb = 25;
+  int64_t zero = 0;
   static void describe(auto& field) {
     field("backend", &DistributedSection::backend, "What ranks exchange tensors through; auto: as they were started.");
     field("timeout", &DistributedSection::timeout, "How long ranks wait for one that does not answer.",
           config::units(Unit::seconds), config::positive);
     field("bucket_mb", &DistributedSection::bucket_mb, "Gradients are summed over ranks in portions of this size.",
           config::in_range(1, 1024));
+    field("zero", &DistributedSection::zero,
+          "1: optimizer state is sharded over ranks (ZeRO stage 1): less memory, the same results.",
+          config::in_range(0, 1));
   }
 };
 

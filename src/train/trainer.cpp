@@ -124,7 +124,7 @@ Trainer::Outcome Trainer::run() {
     end_.last_step = state_.step;
   }
   progress_.emplace(Progress::Run{epoch_steps_, end_.last_step, state_.step, store_.has_value()});
-  if (settings_.on_nonfinite == OnNonFinite::rollback && store_ && checkpoint_steps(store_->folder()).empty()) save();
+  if (settings_.on_nonfinite == OnNonFinite::rollback && !has_checkpoint()) save();
   agreed_.stop = agree_to_stop();
   // A run that was stopped before its validation does that first; one that has more steps than it now may ends here.
   if ((!state_.validated || is_last_step()) && !finish_step()) return Outcome::stopped;
@@ -192,7 +192,7 @@ bool Trainer::finish_step() {
 
 bool Trainer::stop() {
   progress_->clear();
-  if (store_) write_checkpoint();
+  write_checkpoint();
   return false;
 }
 
@@ -243,9 +243,14 @@ Metrics Trainer::metrics() const { return {state_.metrics.begin(), state_.metric
 // --- Checkpoints
 // ----------------------------------------------------------------------------------------------------------
 
+// Rank 0 knows it, and tells the others.
+bool Trainer::has_checkpoint() {
+  const bool has = store_ && !checkpoint_steps(store_->folder()).empty();
+  return !group_.broadcast_text(has ? "yes" : "", "whether there is a checkpoint").empty();
+}
+
 // A checkpoint that cannot be written does not end a run that can go on: the next one may succeed.
 void Trainer::save() {
-  if (!store_) return;
   try {
     write_checkpoint();
   } catch (const CheckpointError& e) {
@@ -254,7 +259,10 @@ void Trainer::save() {
   }
 }
 
+// All ranks give what they have of it, rank 0 writes.
 void Trainer::write_checkpoint() {
+  const std::vector<NamedTensor> optimizer_state = learner_.optimizer_state();
+  if (!store_) return;
   const auto busy = group_.busy("writing a checkpoint");
   const MetricsLog::Sizes sizes = log_->sync();
   TrainingState state = state_;
@@ -269,7 +277,7 @@ void Trainer::write_checkpoint() {
   } else {
     state.loss = {};
   }
-  store_->save(state_.step, {learner_.model_state(), learner_.optimizer_state(), config::write(state), config_text_});
+  store_->save(state_.step, {learner_.model_state(), optimizer_state, config::write(state), config_text_});
   if (is_best()) store_->mark_best(state_.step);
   store_->prune(experiment_.config.checkpoint.keep_last, state_.step);
   logging::flush();

@@ -60,6 +60,7 @@ class Trainer {
   void note_validation(const Metrics& values);
   void write_line(const Metrics& values);
   void say_where_we_are(bool validated);
+  bool has_checkpoint();
   void save();
   void write_checkpoint();
   bool everything_finite();

@@ -53,6 +53,21 @@ for model in mlp cnn norm; do
   done
 done
 
+# Optimizer state shared out over ranks: the same bits, and they need not stay with it.
+zero() {
+  expect_exit 0 timeout -k 5 120 "$rstorch" launch -n "$1" train "$work/norm.yaml" "optimizer={type: AdamW, lr: 1e-3}" "run.dir=$work/zero-$2" "${@:3}"
+}
+for ranks in 2 3; do
+  zero "$ranks" "without-$ranks"
+  zero "$ranks" "$ranks" distributed.zero=1
+  same_end "$work/zero-without-$ranks/run" "$work/zero-$ranks/run"
+  ok
+done
+zero 2 resumed distributed.zero=1 trainer.max_steps=50
+zero 2 resumed --resume
+same_end "$work/zero-without-2/run" "$work/zero-resumed/run"
+ok
+
 # Evaluated together: the number of one process.
 expect_exit 0 timeout -k 5 60 "$rstorch" eval "$work/cnn-2-1/run"
 cp "$work/out" "$work/one"

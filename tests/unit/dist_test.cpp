@@ -58,6 +58,12 @@ TEST_CASE("all_reduce, broadcast, all_gather and text, on 1 to 5 ranks") {
       failures.expect(all.shape() == Shape{size, 2});
       for (int i = 0; i < size; ++i)
         failures.expect(all.select(0, i).to_vector<int64_t>() == std::vector<int64_t>(2, i));
+      const Tensor parts = Tensor::full({size * 3}, -1, {.dtype = DType::i64});
+      parts.narrow(0, rank * 3, 3).fill_(rank);
+      const dist::WorkPtr gathered = group.start_all_gather_in_place(parts, "parts");
+      gathered->wait();
+      for (int i = 0; i < size; ++i)
+        failures.expect(parts.narrow(0, i * 3, 3).to_vector<int64_t>() == std::vector<int64_t>(3, i));
       failures.expect(group.broadcast_text(group.is_root() ? "said by rank 0" : "", "text") == "said by rank 0");
       failures.expect(group.broadcast_text("", "nothing").empty());
       group.barrier("end");
@@ -111,6 +117,8 @@ TEST_CASE("what cannot be exchanged is refused") {
   CHECK_THROWS_AS(group->all_reduce(Tensor::ones({2, 3}).transpose(0, 1), "x"), ArgumentError);
   CHECK_THROWS_AS(group->broadcast(Tensor::empty({2}, {.device = kMeta}), "x"), DeviceError);
   CHECK_THROWS_AS(dist::run_ranks(0, [](ProcessGroup&) {}), ArgumentError);
+  const auto uneven = [](ProcessGroup& ranks) { ranks.start_all_gather_in_place(Tensor::ones({5}), "x"); };
+  CHECK_THROWS_WITH_AS(dist::run_ranks(2, uneven), "x: 5 elements are not one part for each of 2 ranks", ArgumentError);
 }
 
 TEST_CASE("reducer: gradients are sums over ranks, for any size of buckets, unused parameters too") {

@@ -230,7 +230,8 @@ struct Run {
   std::unique_ptr<optim::Optimizer> optimizer;
 };
 
-Run make_run(const std::string& text, const nn::StateDict& start, bool with_arena) {
+Run make_run(const std::string& text, const nn::StateDict& start, bool with_arena,
+             optim::ParameterArena::Share share = {}) {
   const auto spec = read_spec(text);
   config::Report report;
   Run run{make_mlp(), nullptr, nullptr};
@@ -241,7 +242,7 @@ Run make_run(const std::string& text, const nn::StateDict& start, bool with_aren
     for (const auto& named : groups[i]) tensors[i].push_back(named.tensor);
   }
   if (with_arena) {
-    run.arena = std::make_unique<optim::ParameterArena>(groups);
+    run.arena = std::make_unique<optim::ParameterArena>(groups, share);
     tensors = run.arena->flat_groups();
   }
   run.optimizer = spec.make(tensors);
@@ -344,7 +345,57 @@ TEST_CASE("arena layout: aligned slots, gradients in place, gaps zero") {
   }
   flat = block.gradients.to(DType::f64).abs().sum().item();
   CHECK(flat == doctest::Approx(sum));
-  CHECK(block.parameters.grad().is_same(block.gradients));
+  CHECK(block.own.grad().data<float>() == block.gradients.data<float>());
+  CHECK(block.own.numel() == block.parameters.numel());
+}
+
+TEST_CASE("arena shares: optimizers of equal slices of each block do together what one of the whole does, to the bit") {
+  const nn::StateDict start = copy_of(make_mlp().state_dict());
+  for (const char* text : kOptimizers) {
+    CAPTURE(text);
+    for (const int count : {2, 3, 7}) {
+      CAPTURE(count);
+      Run whole = make_run(text, start, true);
+      std::vector<Run> shares;
+      for (int index = 0; index < count; ++index) shares.push_back(make_run(text, start, true, {index, count}));
+      for (int step = 0; step < 4; ++step) {
+        train(whole, step, step + 1);
+        for (Run& own : shares) train(own, step, step + 1);
+        const NoGrad no_grad;
+        for (const Run& from : shares) {
+          for (size_t b = 0; b < from.arena->blocks().size(); ++b) {
+            for (const Run& to : shares) {
+              from.arena->own_share(to.arena->blocks()[b].parameters).copy_(from.arena->blocks()[b].own);
+            }
+          }
+        }
+      }
+      const Tensor norm = optim::clip_norm(whole.arena->gradients(), 1);
+      for (const Run& own : shares) {
+        check_equal(own.model.state_dict(), whole.model.state_dict());
+        CHECK(bit_equal(optim::clip_norm(own.arena->gradients(), 1), norm));  // though blocks are longer
+        for (const optim::ParameterArena::Block& block : own.arena->blocks()) {
+          CHECK(block.own.numel() * count == block.parameters.numel());
+          CHECK(reinterpret_cast<uintptr_t>(block.own.raw_data()) % 64 == 0);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("zeros behind gradients, as in blocks that are longer for shares, change no bit of their norm") {
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    for (const int64_t length : {16, 4096, 9000}) {  // a norm is summed up in pieces of 4096
+      manual_seed(uint64_t(length));
+      const Tensor gradients = Tensor::randn({length}, {.dtype = dtype});
+      const Tensor norm = optim::clip_norm({gradients.clone()}, 1);
+      for (const int64_t gap : {8, 16, 100, 5000}) {
+        const Tensor longer = Tensor::zeros({length + gap}, {.dtype = dtype});
+        longer.narrow(0, 0, length).copy_(gradients);
+        CHECK(bit_equal(optim::clip_norm({longer}, 1), norm));
+      }
+    }
+  }
 }
 
 TEST_CASE("arena: a write to one parameter is none to another, a write to the whole is one to each") {

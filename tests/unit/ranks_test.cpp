@@ -5,6 +5,7 @@
 
 #include "fault_injection.h"  // for its fsync, which does not wait
 #include "temporary_folder.h"
+#include "train/agreement.h"
 #include "training.h"
 
 using namespace rstorch;
@@ -129,13 +130,112 @@ TEST_CASE("a run of 3 ranks that was killed goes on with the same bits, and on a
   }
 }
 
+// Optimizer state is shared out over ranks: weights of 108x24 lie in several shares, no block divides evenly, and of
+// four shares of the biases some hold none.
+TEST_CASE("distributed.zero changes no bit of weights, optimizer state and metrics") {
+  const QuietLog quiet;
+  const TemporaryFolder folder;
+  for (const auto& [name, text] : kModels) {
+    const std::string config = std::string(kFrame) + text;
+    for (const int ranks : {1, 2, 3, 4}) {
+      for (const char* parts : {"trainer.micro_batch_size=16", "trainer.micro_batch_size=2"}) {
+        CAPTURE(name);
+        CAPTURE(ranks);
+        CAPTURE(parts);
+        const auto train_as = [&](int zero) {
+          const std::string dir = run_dir(folder, format("{} {} {} {}", name, ranks, parts, zero));
+          return train_with_ranks(ranks, config, {dir, parts, format("distributed.zero={}", zero)});
+        };
+        check_same_end(train_as(0).run, train_as(1).run);
+      }
+    }
+  }
+}
+
+TEST_CASE("with distributed.zero optimizer state is put together on rank 0 alone") {
+  const QuietLog quiet;
+  for (const auto& [name, text] : kModels) {
+    CAPTURE(name);
+    const Experiment experiment = experiment_of(std::string(kFrame) + text, {"distributed.zero=1"});
+    std::vector<size_t> names(2);
+    dist::run_ranks(2, [&](dist::ProcessGroup& group) {
+      const data::OpenedData data = open_data(experiment, {});
+      Learner learner = make_learner(experiment, *data.train, run_length(experiment, *data.train), kCPU, group);
+      names[size_t(group.rank())] = learner.optimizer_state().size();
+    });
+    CHECK(names[0] == (name == kModels[0].name ? 8 : 18));
+    CHECK(names[1] == 0);
+  }
+}
+
+TEST_CASE("a checkpoint keeps its bits on any number of ranks, with their optimizer state shared out or not") {
+  const QuietLog quiet;
+  const TemporaryFolder folder;
+  struct Ranks {
+    int count;
+    int zero;
+  };
+  for (const auto& [name, text] : kModels) {
+    CAPTURE(name);
+    const std::string config = std::string(kFrame) + text;
+    const auto train_as = [&](Ranks ranks, const std::vector<std::string>& more) {
+      std::vector<std::string> overrides = {run_dir(folder, name), format("distributed.zero={}", ranks.zero)};
+      overrides.insert(overrides.end(), more.begin(), more.end());
+      return train_with_ranks(ranks.count, config, overrides).run;
+    };
+    const fs::path first = train_as({1, 0}, {"trainer.max_steps=9"});
+    fs::path last = first;
+    for (const Ranks ranks : {Ranks{2, 1}, {4, 1}, {4, 0}, {4, 1}, {1, 1}, {3, 1}, {1, 0}}) {
+      CAPTURE(ranks.count);
+      CAPTURE(ranks.zero);
+      // Read, shared out, put together and written again, without a step.
+      last = train_as(ranks, {"trainer.max_steps=9", "checkpoint.resume=" + last.string()});
+      for (const char* file : {"model.safetensors", "trainer.safetensors"}) {
+        CHECK(files::read_text(first / "checkpoints/last" / file) ==
+              files::read_text(last / "checkpoints/last" / file));
+      }
+    }
+  }
+}
+
+TEST_CASE("a run of 3 ranks that was killed goes on with the same bits after distributed.zero was changed") {
+  const QuietLog quiet;
+  const TemporaryFolder folder;
+  const std::string config = std::string(kFrame) + kModels[1].text;
+  const auto train_in = [&](const std::string& name, int zero) {
+    return train_with_ranks(3, config,
+                            {run_dir(folder, name), format("distributed.zero={}", zero), "checkpoint.every=13 steps",
+                             "checkpoint.keep_last=100", "checkpoint.resume=auto"});
+  };
+  const TrainResult whole = train_in("whole", 1);
+  for (const int zero : {0, 1}) {
+    CAPTURE(zero);
+    const std::string name = format("from 65 with {}", zero);
+    copy_as_killed(whole.run, 65, folder.path() / name);
+    check_same_end(whole.run, train_in(name, zero).run);
+  }
+}
+
 TEST_CASE("one rank that is told to stop stops all, after the same step, with a checkpoint") {
   const QuietLog quiet;
   const TemporaryFolder folder;
-  const TrainResult result =
-      train_with_ranks(3, std::string(kFrame) + kModels[0].text,
-                       {run_dir(folder, "time"), "trainer.max_steps=100000000", "trainer.max_time=0.2s"});
-  CHECK(result.outcome == Trainer::Outcome::stopped);
-  CHECK(read_training_state(Checkpoint(result.run)).step == result.step);
-  CHECK(result.step > 0);
+  for (const int zero : {0, 1}) {
+    const TrainResult result =
+        train_with_ranks(3, std::string(kFrame) + kModels[0].text,
+                         {run_dir(folder, format("time {}", zero)), "trainer.max_steps=100000000",
+                          "trainer.max_time=0.2s", format("distributed.zero={}", zero)});
+    CHECK(result.outcome == Trainer::Outcome::stopped);
+    CHECK(read_training_state(Checkpoint(result.run)).step == result.step);
+    CHECK(result.step > 0);
+  }
+}
+
+TEST_CASE("ranks with other settings of how they work together are told") {
+  const auto agree = [](dist::ProcessGroup& group) {
+    const std::string config = std::string(kFrame) + kModels[0].text;
+    agree_on_config(group, experiment_of(config, {format("distributed.zero={}", group.rank())}));
+  };
+  CHECK_THROWS_WITH_AS(dist::run_ranks(2, agree),
+                       "rank 1 has another config than rank 0: it differs in distributed.zero", ConfigError);
+  CHECK(contains(errors_of(std::string(kFrame) + kModels[0].text, {"distributed.zero=2"}), "distributed.zero"));
 }

@@ -573,11 +573,16 @@ checkpoint: {{every: 3 steps}}
     const TemporaryFolder folder;
     for (const int ranks : {1, 2}) {
       CAPTURE(ranks);
-      const auto train_as = [&](const char* what) {
-        return train_with_ranks(ranks, config(folder),
-                                {format("trainer.on_nonfinite={}", what), format("run.name={}-{}", what, ranks)});
+      const auto train_as = [&](const char* what, int zero) {
+        return train_with_ranks(
+            ranks, config(folder),
+            {format("trainer.on_nonfinite={}", what), format("run.name={}-{}-{}", what, ranks, zero),
+             "optimizer.momentum=0.9", format("distributed.zero={}", zero)});
       };
-      const TrainResult skip = train_as("skip"), back = train_as("rollback");
+      const TrainResult skip = train_as("skip", 0), back = train_as("rollback", 0);
+      const TrainResult back_with_shares = train_as("rollback", 1);
+      CHECK(testing::bit_equal(weights_of(back_with_shares, "2.weight"), weights_of(back, "2.weight")));
+      CHECK(metrics_of(back_with_shares.run) == metrics_of(back.run));
       CHECK(back.step == 20);
       CHECK(testing::bit_equal(weights_of(back, "2.weight"), weights_of(skip, "2.weight")));
       CHECK(metrics_of(back.run) == metrics_of(skip.run));

@@ -168,10 +168,17 @@ class MpiGroup final : public ProcessGroup {
   }
 
   WorkPtr gather(const void* mine, void* all, size_t bytes) override {
-    if (bytes > INT_MAX) throw ArgumentError(format("all_gather: {} bytes of each rank, at most {}", bytes, INT_MAX));
+    // What is as long as a model's parameters comes in whole words.
+    const size_t unit = bytes % sizeof(int64_t) == 0 ? sizeof(int64_t) : 1;
+    const MPI_Datatype type = unit == 1 ? MPI_BYTE : MPI_INT64_T;
+    if (bytes / unit > INT_MAX) {
+      throw ArgumentError(format("all_gather: {} bytes of each rank, at most {}", bytes, unit * INT_MAX));
+    }
+    const bool in_place = mine == static_cast<char*>(all) + size_t(rank()) * bytes;
+    const int count = int(bytes / unit);
     std::vector<MPI_Request> request = {MPI_REQUEST_NULL};
     const auto lock = progress_->lock();
-    check(MPI_Iallgather(mine, int(bytes), MPI_BYTE, all, int(bytes), MPI_BYTE, MPI_COMM_WORLD, request.data()),
+    check(MPI_Iallgather(in_place ? MPI_IN_PLACE : mine, count, type, all, count, type, MPI_COMM_WORLD, request.data()),
           "MPI_Iallgather");
     return std::make_unique<MpiWork>(*progress_, std::move(request));
   }
