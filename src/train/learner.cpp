@@ -152,7 +152,9 @@ Learner::BatchLoss Learner::backward_in_parts(const data::Batch& batch) {
   if (reducer_) reducer_->finish();
   totals_work->wait();
   if (loss_->reduction() == Reduction::sum) return whole;
-  for (Tensor& gradient : arena_->gradients()) gradient.div_(whole.count);
+  // Where nothing counts the gradients are zeros, and stay so: the loss alone is 0 / 0, as PyTorch's.
+  const Tensor divisor = whole.count.masked_fill(whole.count == 0, 1);
+  for (Tensor& gradient : arena_->gradients()) gradient.div_(divisor);
   return {whole.value / whole.count, whole.count};
 }
 

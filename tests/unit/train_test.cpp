@@ -509,6 +509,22 @@ checkpoint: {{every: 3 steps}}
     CHECK(std::isfinite(loss_at_end(result)));
   }
 
+  TEST_CASE("a batch that counts nothing is left out, whole or in parts, and the run goes on") {
+    const QuietLog quiet;
+    for (const char* parts : {"trainer.micro_batch_size=2", "trainer.micro_batch_size=1"}) {
+      CAPTURE(std::string(parts));
+      const TemporaryFolder folder;
+      // Some pairs are of the class that is ignored.
+      const TrainResult result =
+          train_text(kEverything, {"run.dir=" + folder.path().string(), "data.batch_size=2", parts,
+                                   "trainer.max_steps=60", "model.layers=[{Linear: {out_features: 3}}]",
+                                   "loss={CrossEntropyLoss: {ignore_index: 0}}", "trainer.on_nonfinite=skip"});
+      CHECK(result.step == 60);
+      CHECK(std::isfinite(loss_at_end(result)));
+      for (const double x : weights_of(result, "0.weight").to_vector<double>()) CHECK(std::isfinite(x));
+    }
+  }
+
   TEST_CASE("an update that is left out leaves no trace in running statistics") {
     const QuietLog quiet;
     const std::string norm =
