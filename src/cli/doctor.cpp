@@ -65,6 +65,12 @@ Finding cuda_devices() {
   return {"cuda", devices, ""};
 }
 
+Finding nccl() {
+  std::string why;
+  if (const NcclApi* const api = cuda::nccl(why)) return {"nccl", "NCCL " + api->version, ""};
+  return {"nccl", "not available: " + why, "ranks exchange what is on GPUs over MPI, through the CPU"};
+}
+
 Finding mpi() {
   const auto mpirun = find_mpirun();
   if (!mpirun) return {"mpi", "no mpirun: one rank only", std::string(kMpirunFix)};
@@ -88,6 +94,7 @@ std::vector<Finding> examine() {
           threads(),
           memory(),
           cuda_devices(),
+          nccl(),
           mpi(),
           data_folder()};
 }

@@ -10,6 +10,7 @@
 #include "cli/ranks.h"
 #include "cli/shell_word.h"
 #include "train/plan.h"
+#include "train/rank_device.h"
 #include "train/text_table.h"
 
 namespace rstorch::cli {
@@ -64,7 +65,7 @@ ExitCode run(const Arguments& arguments, dist::ProcessGroup& group) {
   RunLimits limits = arguments.smoke ? RunLimits::smoke() : RunLimits();
   if (!arguments.inject.empty()) limits.fault = Fault::parse(arguments.inject);
   if (arguments.dry_run) {
-    const Device device = loaded.experiment.choose_device();
+    const Device device = prepare_device(loaded.experiment, group);
     const data::OpenedData data = open_data(loaded.experiment, limits);
     const optim::RunLength length = run_length(loaded.experiment, *data.train);
     Learner learner = make_learner(loaded.experiment, *data.train, length, device, group);
