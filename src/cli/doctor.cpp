@@ -62,13 +62,9 @@ Finding cuda_devices() {
   }
   std::string devices;
   for (int i = 0; i < cuda::device_count(); ++i) devices += format("{}{}", i ? "; " : "", cuda::describe(i));
-  return {"cuda", devices, ""};
-}
-
-Finding nccl() {
   std::string why;
-  if (const NcclApi* const api = cuda::nccl(why)) return {"nccl", "NCCL " + api->version, ""};
-  return {"nccl", "not available: " + why, "ranks exchange what is on GPUs over MPI, through the CPU"};
+  if (const NcclApi* const nccl = cuda::nccl(why)) return {"cuda", format("{}; NCCL {}", devices, nccl->version), ""};
+  return {"cuda", format("{}; no NCCL: {}", devices, why), "without it ranks exchange what is on GPUs through the CPU"};
 }
 
 Finding mpi() {
@@ -94,7 +90,6 @@ std::vector<Finding> examine() {
           threads(),
           memory(),
           cuda_devices(),
-          nccl(),
           mpi(),
           data_folder()};
 }

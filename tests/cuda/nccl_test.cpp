@@ -116,7 +116,7 @@ TEST_CASE("CUDA tensors of a process group go over NCCL, those of the CPU as bef
   CHECK(nccl_script->aborts == 0);
 }
 
-TEST_CASE("queues wait for each other, and events are used again") {
+TEST_CASE("queues wait for each other") {
   ScriptedNccl& script = new_script();
   dist::run_ranks(2, [&](ProcessGroup& group) {
     attach(group);
@@ -133,7 +133,6 @@ TEST_CASE("queues wait for each other, and events are used again") {
                                          "the computation waits for NCCL", "the computation waits for NCCL"};
   REQUIRE(calls.size() == 100 * each.size());
   for (size_t i = 0; i < calls.size(); ++i) CHECK(calls[i] == each[i % each.size()]);
-  CHECK(script.events < 20);
 }
 
 TEST_CASE("ranks that never connect are given up in time, and the communicator is aborted") {
@@ -181,16 +180,19 @@ TEST_CASE("a collective that NCCL takes late, not at all, or refuses") {
   CHECK(script.aborts == 1);
 }
 
-TEST_CASE("a collective is told to be complete though nobody waits for it") {
-  new_script();
+TEST_CASE("a collective is told to be complete though nobody waits for it, and its event is used again") {
+  ScriptedNccl& script = new_script();
   std::atomic<int> completed = 0;
   NcclGroup group(api, some_id(), options_of(0, 1));
   float x = 1;
-  const WorkPtr work = group.broadcast({"broadcast of x", [&] { ++completed; }}, &x, sizeof x, 0);
-  const auto start = Clock::now();
-  while (completed == 0 && seconds_since(start) < 10) std::this_thread::sleep_for(1ms);
-  CHECK(completed == 1);
-  CHECK(work->done());
+  for (int count = 1; count <= 50; ++count) {
+    const WorkPtr work = group.broadcast({"broadcast of x", [&] { ++completed; }}, &x, sizeof x, 0);
+    const auto start = Clock::now();
+    while (completed < count && seconds_since(start) < 10) std::this_thread::sleep_for(100us);
+    REQUIRE(completed == count);
+    CHECK(work->done());
+  }
+  CHECK(script.events <= 3);  // what was queued before; this collective; the last one, just complete
 }
 
 TEST_CASE("an error of another rank ends all collectives, with its text") {
