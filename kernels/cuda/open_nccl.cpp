@@ -1,7 +1,9 @@
 #include "kernels/cuda/open_nccl.h"
 
+#include <chrono>
 #include <cstring>
 #include <memory>
+#include <thread>
 
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
@@ -29,6 +31,7 @@ struct Library {
   decltype(&ncclBroadcast) broadcast;
   decltype(&ncclAllGather) all_gather;
   decltype(&ncclCommAbort) abort;
+  decltype(&ncclCommFinalize) finalize;
   decltype(&ncclCommDestroy) destroy;
   decltype(&ncclGetErrorString) error_string;
   decltype(&ncclGetLastError) last_error;
@@ -46,8 +49,9 @@ bool find_all(void* from) {
          find(from, "ncclCommInitRankConfig", library.init_rank) &&
          find(from, "ncclCommGetAsyncError", library.async_error) && find(from, "ncclAllReduce", library.all_reduce) &&
          find(from, "ncclBroadcast", library.broadcast) && find(from, "ncclAllGather", library.all_gather) &&
-         find(from, "ncclCommAbort", library.abort) && find(from, "ncclCommDestroy", library.destroy) &&
-         find(from, "ncclGetErrorString", library.error_string) && find(from, "ncclGetLastError", library.last_error);
+         find(from, "ncclCommAbort", library.abort) && find(from, "ncclCommFinalize", library.finalize) &&
+         find(from, "ncclCommDestroy", library.destroy) && find(from, "ncclGetErrorString", library.error_string) &&
+         find(from, "ncclGetLastError", library.last_error);
 }
 
 ncclComm_t of(NcclApi::Comm comm) { return reinterpret_cast<ncclComm_t>(comm); }
@@ -113,7 +117,15 @@ int all_gather(NcclApi::Comm comm, const void* mine, void* all, size_t bytes, Nc
 }
 
 int abort(NcclApi::Comm comm) { return library.abort(of(comm)); }
-int destroy(NcclApi::Comm comm) { return library.destroy(of(comm)); }
+
+// In two steps, as NCCL wants it of communicators that do not block.
+int destroy(NcclApi::Comm comm) {
+  ncclResult_t state = library.finalize(of(comm));
+  while (state == ncclInProgress && library.async_error(of(comm), &state) == ncclSuccess) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return library.destroy(of(comm));
+}
 
 std::string error_text(NcclApi::Comm comm, int code) {
   const std::string text = format("{} ({})", library.error_string(ncclResult_t(code)), code);

@@ -93,7 +93,7 @@ class NcclGroup::Communicator {
   void start(const Operation& operation, F&& launch) {
     api_.record(ready_, options_.compute());
     api_.wait(queue_, ready_);
-    finish(locked([&] { return launch(comm_, queue_); }), operation.call.what);
+    finish(locked([&] { return launch(live(), queue_); }), operation.call.what);
     api_.record(operation.end, queue_);
   }
 
@@ -136,9 +136,14 @@ class NcclGroup::Communicator {
     throw DistError(format("rank {}: {}: {}", options_.rank, what, error_text(code)), kHint, 6);
   }
 
+  NcclApi::Comm live() const {
+    if (NcclApi::Comm comm = comm_) return comm;
+    throw DistError(format("rank {}: NCCL was aborted", options_.rank), kHint, 6);
+  }
+
   int current_state() {
     int state = NcclApi::kDone;
-    const int code = api_.async_error(comm_, state);
+    const int code = api_.async_error(live(), state);
     return code == NcclApi::kDone ? state : code;
   }
   std::string error_text(int code) { return api_.error_text(comm_, code); }
@@ -275,7 +280,7 @@ WorkPtr NcclGroup::start(Call call, F&& launch) {
   const auto operation = std::make_shared<Operation>(std::move(call), communicator_->events());
   try {
     communicator_->start(*operation, launch);
-  } catch (const DistError&) {
+  } catch (const Error&) {
     communicator_->abort();
     check();  // what the follower found is the cause
     throw;

@@ -38,16 +38,7 @@ void connect_devices(const Experiment& experiment, dist::ProcessGroup& group, De
 }  // namespace
 
 Device prepare_device(const Experiment& experiment, dist::ProcessGroup& group) {
-  if (group.size() == 1) {
-    const Backend backend = experiment.config.distributed.backend;
-    if (backend != Backend::automatic) {
-      logging::warning(
-          format("`distributed.backend: {}` has nothing to do: there is one rank; `rstorch launch -n N` "
-                 "starts several",
-                 config::name_of(backend)));
-    }
-    return experiment.choose_device();
-  }
+  if (group.size() == 1) return experiment.choose_device();
   const Device device = experiment.choose_device(experiment.config.device == "cpu" ? 0 : dist::number_on_host(group));
   connect_devices(experiment, group, device);
   return device;

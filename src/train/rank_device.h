@@ -1,4 +1,4 @@
-// The device that this rank trains on.
+// The device that this rank works on.
 #pragma once
 
 #include "dist/process_group.h"

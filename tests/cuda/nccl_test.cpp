@@ -224,6 +224,26 @@ TEST_CASE("an error of another rank ends all collectives, with its text") {
   CHECK(script.aborts == 1);
 }
 
+TEST_CASE("an error while NCCL takes the next collective") {
+  ScriptedNccl& script = new_script();
+  script.collectives_hang = true;
+  NcclGroup::Options options = options_of(1, 4);
+  options.timeout = 20s;
+  NcclGroup group(api, some_id(), options);
+  float x = 1;
+  const auto start = [&] { return group.broadcast({"broadcast of x", [] {}}, &x, sizeof x, 0); };
+  const WorkPtr first = start();
+  script.collective_code = NcclApi::kInProgress;
+  script.polls_until_done = -1;
+  std::thread later([&] {
+    std::this_thread::sleep_for(50ms);
+    script.async_code = 6;
+  });
+  CHECK(error_of(start) == "rank 1: broadcast of x: scripted error (6)");  // whoever of the two threads sees it
+  later.join();
+  CHECK(script.aborts == 1);
+}
+
 TEST_CASE("an abort that hangs is not waited for") {
   ScriptedNccl& script = new_script();
   script.collectives_hang = script.abort_hangs = true;
