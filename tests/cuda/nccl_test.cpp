@@ -121,8 +121,9 @@ TEST_CASE("queues wait for each other") {
   dist::run_ranks(2, [&](ProcessGroup& group) {
     attach(group);
     for (int i = 0; i < 100; ++i) {
-      const WorkPtr first = group.start_all_reduce(on_gpu(1), ReduceOp::sum, "x");
-      const WorkPtr second = group.start_all_reduce(on_gpu(1), ReduceOp::sum, "y");
+      const Tensor x = on_gpu(1), y = on_gpu(1);
+      const WorkPtr first = group.start_all_reduce(x, ReduceOp::sum, "x");
+      const WorkPtr second = group.start_all_reduce(y, ReduceOp::sum, "y");
       first->wait();
       second->wait();
     }

@@ -53,9 +53,9 @@ namespace rstorch {
 struct ScriptedNccl {
   // What goes wrong.
   int id_code = 0;
-  int init_code = NcclApi::kInProgress;  // what init_rank returns
-  int polls_until_done = 3;              // of async_error(), until a call that is in progress is done; -1: for ever
-  int collective_code = 0;
+  int init_code = NcclApi::kInProgress;   // what init_rank returns
+  std::atomic<int> polls_until_done = 3;  // of async_error(), until a call that is in progress is done; -1: for ever
+  std::atomic<int> collective_code = 0;
   bool collectives_hang = false;
   std::atomic<int> async_code = 0;  // of a remote error
   bool abort_hangs = false;
@@ -174,9 +174,10 @@ inline int async_error(NcclComm* comm, int& state) {
 }
 
 inline int abort(NcclComm* comm) {
+  const bool hangs = nccl_script->abort_hangs;
+  if (!hangs) comm->aborted = true;
   ++nccl_script->aborts;
-  if (nccl_script->abort_hangs) std::this_thread::sleep_for(std::chrono::hours(1));
-  comm->aborted = true;
+  if (hangs) std::this_thread::sleep_for(std::chrono::hours(1));
   return NcclApi::kDone;
 }
 
