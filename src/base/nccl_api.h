@@ -1,5 +1,6 @@
 // NCCL, and the streams and events that it needs, as one table of functions: the program includes no header of NVIDIA's
-// and links nothing of it, and a test puts a script in NCCL's place. rstorch_cuda.so fills it (kernels/cuda/open_nccl.cpp).
+// and links nothing of it, and a test puts a script in NCCL's place. rstorch_cuda.so fills it, in
+// kernels/cuda/open_nccl.cpp.
 //
 // Communicators do not block: what takes time returns kInProgress, and async_error() tells when it is over. Streams and
 // events live as long as the process.

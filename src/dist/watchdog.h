@@ -78,8 +78,8 @@ class Watchdog {
   void set_place(std::string_view place);
 
   // Collectives are numbered from 1, and a number is the same collective on all ranks. They may complete in any order;
-  // for the others one counts as complete once all before it are. `fingerprint`: a hash of what must be the same on all ranks (kind, dtype, count). `what`:
-  // for people, "all_reduce of the gradients of 2.weight (2.1 MB)".
+  // for the others one counts as complete once all before it are. `fingerprint`: a hash of what must be the same on all
+  // ranks (kind, dtype, count). `what`: for people, "all_reduce of the gradients of 2.weight (2.1 MB)".
   void started(uint64_t sequence, uint64_t fingerprint, std::string_view what);
   void completed(uint64_t sequence);
 
