@@ -43,14 +43,39 @@ class CudaAllocator final : public CachingAllocator {
   int device_;
 };
 
+// Memory of the host. All devices may copy from it.
+class PinnedAllocator final : public CachingAllocator {
+ public:
+  explicit PinnedAllocator(int device) : device_(device) {}
+  ~PinnedAllocator() override { trim(); }
+
+ private:
+  void* from_system(size_t bytes) override {
+    check(cudaSetDevice(device_), "cudaSetDevice");
+    void* memory = nullptr;
+    const cudaError_t code = cudaHostAlloc(&memory, bytes, cudaHostAllocPortable);
+    if (code == cudaErrorMemoryAllocation) {
+      cudaGetLastError();
+      return nullptr;
+    }
+    check(code, "cudaHostAlloc");
+    return memory;
+  }
+  void to_system(void* memory) noexcept override { cudaFreeHost(memory); }
+  std::string place() const override { return "the host, pinned for CUDA"; }
+
+  int device_;
+};
+
 // One queue for all threads: see CudaModule.
 struct SharedQueue {
-  explicit SharedQueue(int device) : allocator(device) {
+  explicit SharedQueue(int device) : allocator(device), pinned(device) {
     check(cudaSetDevice(device), "cudaSetDevice");
     check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
   }
 
   CudaAllocator allocator;
+  PinnedAllocator pinned;
   cudaStream_t stream = nullptr;
 };
 
@@ -159,6 +184,14 @@ std::string describe_cuda_device(int device) {
   return format("{}, sm_{}{}, {:.0f} GiB", properties.name, properties.major, properties.minor,
                 gib(properties.totalGlobalMem));
 }
+
+std::string cuda_bus_id(int device) {
+  char text[32] = {};
+  check(cudaDeviceGetPCIBusId(text, sizeof text, device), "cudaDeviceGetPCIBusId");
+  return text;
+}
+
+Allocator& cuda_pinned_memory(int device) { return shared_queue(device).pinned; }
 
 std::unique_ptr<Stream> make_cuda_stream(int device) { return std::make_unique<DeviceStream>(device); }
 

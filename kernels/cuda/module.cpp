@@ -4,6 +4,7 @@
 #include "base/version.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/install.h"
+#include "kernels/cuda/open_nccl.h"
 
 namespace rstorch::kernels {
 namespace {
@@ -19,7 +20,9 @@ void install() {
   install_matmul();
 }
 
-constexpr CudaModule table = {kVersion, install, cuda_device_count, make_cuda_stream, describe_cuda_device};
+constexpr CudaModule table = {
+    kVersion,           install,  cuda_device_count, make_cuda_stream, describe_cuda_device, cuda_bus_id,
+    cuda_pinned_memory, open_nccl};
 
 }  // namespace
 }  // namespace rstorch::kernels

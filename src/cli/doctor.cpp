@@ -65,7 +65,9 @@ Finding cuda_devices() {
   }
   std::string devices;
   for (int i = 0; i < cuda::device_count(); ++i) devices += format("{}{}", i ? "; " : "", cuda::describe(i));
-  return {"cuda", devices, ""};
+  std::string why;
+  if (const NcclApi* const nccl = cuda::nccl(why)) return {"cuda", format("{}; NCCL {}", devices, nccl->version), ""};
+  return {"cuda", format("{}; no NCCL: {}", devices, why), "without it ranks exchange what is on GPUs through the CPU"};
 }
 
 Finding mpi() {

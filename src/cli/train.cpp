@@ -10,6 +10,7 @@
 #include "cli/ranks.h"
 #include "cli/shell_word.h"
 #include "train/plan.h"
+#include "train/rank_device.h"
 #include "train/text_table.h"
 
 namespace rstorch::cli {
@@ -58,13 +59,23 @@ void say_how_it_ended(const TrainResult& result, const Arguments& arguments) {
                (result.run / "checkpoints" / "last").string()));
 }
 
+// Who names a backend means several ranks.
+void warn_of_one_rank(const RunConfig& config) {
+  const Backend backend = config.distributed.backend;
+  if (backend == Backend::automatic) return;
+  logging::warning(
+      format("`distributed.backend: {}` has nothing to do: there is one rank; `rstorch launch -n N` starts several",
+             config::name_of(backend)));
+}
+
 ExitCode run(const Arguments& arguments, dist::ProcessGroup& group) {
   LoadedConfig loaded = load_config(arguments.config, arguments.overrides, arguments.smoke ? Size::smoke : Size::full);
   if (arguments.resume) loaded.experiment.config.checkpoint.resume = "auto";
   RunLimits limits = arguments.smoke ? RunLimits::smoke() : RunLimits();
   if (!arguments.inject.empty()) limits.fault = Fault::parse(arguments.inject);
+  if (group.size() == 1) warn_of_one_rank(loaded.experiment.config);
   if (arguments.dry_run) {
-    const Device device = loaded.experiment.choose_device();
+    const Device device = prepare_device(loaded.experiment, group);
     const data::OpenedData data = open_data(loaded.experiment, limits);
     const optim::RunLength length = run_length(loaded.experiment, *data.train);
     Learner learner = make_learner(loaded.experiment, *data.train, length, device, group);
@@ -93,7 +104,8 @@ void add_train(CLI::App& program, Action& action) {
   command.add_flag("--dry-run", arguments->dry_run, "Read the config, open the data, build the model, and stop.");
   command.add_option("--simulate-ranks", arguments->simulate_ranks, "Train with so many ranks, as threads.")
       ->check(CLI::Range(1, 64));
-  command.add_option("--inject", arguments->inject, "A fault, for tests: kill:rank=1@step=50; stop, hang, slow, error.")
+  command
+      .add_option("--inject", arguments->inject, "A fault, for tests: kill:rank=1@step=50; stop, hang, slow, error.")
       ->type_name("FAULT");
   command.callback([&action, arguments] {
     action = [arguments] {

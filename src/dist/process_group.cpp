@@ -5,6 +5,8 @@
 #include <thread>
 
 #include "base/error.h"
+#include "dist/staging.h"
+#include "tensor/runtime.h"
 
 namespace rstorch::dist {
 namespace {
@@ -29,23 +31,23 @@ class SingleGroup final : public ProcessGroup {
   }
 };
 
-// Tells the watchdog when the collective is complete, and asks it while it is not.
+// Tells the watchdog when the collective is complete, and asks whether the group is lost while it is not.
 class WatchedWork final : public Work {
  public:
-  WatchedWork(WorkPtr work, Watchdog& watchdog, uint64_t sequence)
-      : work_(std::move(work)), watchdog_(watchdog), sequence_(sequence) {}
+  WatchedWork(WorkPtr work, ProcessGroup& group, uint64_t sequence)
+      : work_(std::move(work)), group_(group), sequence_(sequence) {}
 
   bool done() override {
     if (done_) return true;
-    watchdog_.check();
+    group_.throw_if_lost();
     done_ = work_->done();
-    if (done_) watchdog_.completed(sequence_);
+    if (done_) group_.watchdog()->completed(sequence_);
     return done_;
   }
 
  private:
   WorkPtr work_;
-  Watchdog& watchdog_;
+  ProcessGroup& group_;
   uint64_t sequence_;
   bool done_ = false;
 };
@@ -69,9 +71,7 @@ uint64_t fingerprint_of(std::string_view kind, DType dtype, size_t count) {
 void require(const Tensor& x, std::string_view what) {
   if (!x.is_contiguous())
     throw ArgumentError(format("{}: a tensor of shape {} is not contiguous", what, x.shape().text()));
-  if (!x.device().is_cpu()) {
-    throw DeviceError(format("{}: the tensor is on {}; ranks exchange what is on the CPU", what, x.device().text()));
-  }
+  if (x.device().is_meta()) throw DeviceError(format("{}: a meta tensor has no values to exchange", what));
 }
 
 bool is_reducible(DType dtype) {
@@ -93,18 +93,39 @@ void Work::wait() {
 
 void ProcessGroup::watch(std::unique_ptr<Watchdog> watchdog) { watchdog_ = std::move(watchdog); }
 
+void ProcessGroup::attach(std::unique_ptr<DeviceGroup> device_group) { device_group_ = std::move(device_group); }
+
 std::unique_ptr<Watchdog::Busy> ProcessGroup::busy(std::string_view with) {
   return watchdog_ ? std::make_unique<Watchdog::Busy>(*watchdog_, with) : nullptr;
 }
 
+void ProcessGroup::throw_if_lost() const {
+  if (watchdog_) watchdog_->check();
+  if (device_group_) device_group_->check();
+}
+
+std::string ProcessGroup::announce(std::string_view kind, DType dtype, size_t count, std::string_view what) {
+  throw_if_lost();
+  ++sequence_;
+  std::string text = format("{} of {} ({})", kind, what, size_text(count * size_of(dtype)));
+  if (watchdog_) watchdog_->started(sequence_, fingerprint_of(kind, dtype, count), text);
+  return text;
+}
+
 template <class F>
 WorkPtr ProcessGroup::watched(std::string_view kind, DType dtype, size_t count, std::string_view what, F&& start) {
-  ++sequence_;
+  announce(kind, dtype, count, what);
   if (!watchdog_) return start();
-  watchdog_->check();
-  watchdog_->started(sequence_, fingerprint_of(kind, dtype, count),
-                     format("{} of {} ({})", kind, what, size_text(count * size_of(dtype))));
-  return std::make_unique<WatchedWork>(start(), *watchdog_, sequence_);
+  return std::make_unique<WatchedWork>(start(), *this, sequence_);
+}
+
+template <class F>
+WorkPtr ProcessGroup::on_device(std::string_view kind, const Tensor& x, std::string_view what, F&& start) {
+  const std::string announced = announce(kind, x.dtype(), size_t(x.numel()), what);
+  const auto completed = [watchdog = watchdog_.get(), sequence = sequence_] {
+    if (watchdog) watchdog->completed(sequence);
+  };
+  return start(DeviceGroup::Call{format("{}, collective #{}", announced, sequence_), completed});
 }
 
 WorkPtr ProcessGroup::start_all_reduce(const Tensor& x, ReduceOp op, std::string_view what) {
@@ -113,8 +134,16 @@ WorkPtr ProcessGroup::start_all_reduce(const Tensor& x, ReduceOp op, std::string
     throw DTypeError(format("{}: ranks reduce f32, f64, i64 and i32, not {}", what, name_of(x.dtype())));
   }
   if (size_ == 1 || x.numel() == 0) return std::make_unique<Done>();
-  return watched("all_reduce", x.dtype(), size_t(x.numel()), what,
-                 [&] { return reduce(memory_of(x), size_t(x.numel()), x.dtype(), op); });
+  const size_t count = size_t(x.numel());
+  if (uses_device_group(x)) {
+    return on_device("all_reduce", x, what, [&](DeviceGroup::Call call) {
+      return device_group_->all_reduce(std::move(call), memory_of(x), count, x.dtype(), op);
+    });
+  }
+  const Tensor host = on_host(x);
+  WorkPtr work =
+      watched("all_reduce", x.dtype(), count, what, [&] { return reduce(memory_of(host), count, x.dtype(), op); });
+  return back_to_device(std::move(work), host, x);
 }
 
 void ProcessGroup::all_reduce(const Tensor& x, std::string_view what, ReduceOp op) {
@@ -124,9 +153,17 @@ void ProcessGroup::all_reduce(const Tensor& x, std::string_view what, ReduceOp o
 void ProcessGroup::broadcast(const Tensor& x, std::string_view what, int root) {
   require(x, what);
   if (size_ == 1 || x.numel() == 0) return;
-  watched("broadcast", x.dtype(), size_t(x.numel()), what, [&] {
-    return spread(memory_of(x), x.bytes(), root);
-  })->wait();
+  if (uses_device_group(x)) {
+    return on_device("broadcast", x, what,
+                     [&](DeviceGroup::Call call) {
+                       return device_group_->broadcast(std::move(call), memory_of(x), x.bytes(), root);
+                     })
+        ->wait();
+  }
+  const Tensor host = on_host(x);
+  WorkPtr work = watched("broadcast", x.dtype(), size_t(x.numel()), what,
+                         [&] { return spread(memory_of(host), x.bytes(), root); });
+  back_to_device(std::move(work), host, x)->wait();
 }
 
 Tensor ProcessGroup::all_gather(const Tensor& mine, std::string_view what) {
@@ -135,9 +172,16 @@ Tensor ProcessGroup::all_gather(const Tensor& mine, std::string_view what) {
   shape.insert(0, size_);
   Tensor all = Tensor::empty(shape, mine.options());
   if (mine.numel() == 0) return all;
-  watched("all_gather", mine.dtype(), size_t(mine.numel()), what, [&] {
-    return gather(mine.view().data, memory_of(all), mine.bytes());
-  })->wait();
+  if (uses_device_group(mine)) {
+    on_device("all_gather", mine, what, [&](DeviceGroup::Call call) {
+      return device_group_->all_gather(std::move(call), mine.raw_data(), memory_of(all), mine.bytes());
+    })->wait();
+    return all;
+  }
+  const Tensor all_host = room_on_host(all), host = on_host(mine);
+  WorkPtr work = watched("all_gather", mine.dtype(), size_t(mine.numel()), what,
+                         [&] { return gather(host.raw_data(), memory_of(all_host), mine.bytes()); });
+  back_to_device(std::move(work), all_host, all)->wait();
   return all;
 }
 
@@ -148,9 +192,16 @@ WorkPtr ProcessGroup::start_all_gather_in_place(const Tensor& all, std::string_v
   }
   if (size_ == 1 || all.numel() == 0) return std::make_unique<Done>();
   const size_t bytes = all.bytes() / size_t(size_);
-  return watched("all_gather", all.dtype(), size_t(all.numel() / size_), what, [&] {
-    return gather(static_cast<char*>(memory_of(all)) + size_t(rank_) * bytes, memory_of(all), bytes);
-  });
+  const auto mine_in = [&](void* memory) { return static_cast<char*>(memory) + size_t(rank_) * bytes; };
+  if (uses_device_group(all)) {
+    return on_device("all_gather", all, what, [&](DeviceGroup::Call call) {
+      return device_group_->all_gather(std::move(call), mine_in(memory_of(all)), memory_of(all), bytes);
+    });
+  }
+  const Tensor host = on_host(all);
+  WorkPtr work = watched("all_gather", all.dtype(), size_t(all.numel()), what,
+                         [&] { return gather(mine_in(memory_of(host)), memory_of(host), bytes); });
+  return back_to_device(std::move(work), host, all);
 }
 
 void ProcessGroup::barrier(std::string_view what) { all_reduce(Tensor::zeros({1}), what); }

@@ -7,9 +7,13 @@
 // All ranks make the same calls in the same order, each from one thread. Tensors are contiguous and belong to the
 // collective until its wait() has returned. Results have the same bits on all ranks, and each time.
 //
+// Tensors of a CUDA device go over the device's own group where one is attached; else through pinned memory of the
+// host, which waits for the device.
+//
 // A group of one rank has nothing to do and costs nothing.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -32,6 +36,27 @@ class Work {
   virtual void wait();
 };
 using WorkPtr = std::unique_ptr<Work>;
+
+// Takes collectives on CUDA tensors off a ProcessGroup: NCCL. They run on a queue of the device's own, after the work
+// that was queued when they were started; wait() lets later work of the device wait, not the host. Works must not
+// outlive it.
+class DeviceGroup {
+ public:
+  virtual ~DeviceGroup() = default;
+  virtual std::string name() const = 0;  // "NCCL 2.28.9"
+
+  // A collective as an error names it: "all_reduce of gradients of 2.weight (2.1 MB), collective #12". `completed` is
+  // called once it is complete, by any thread, whether or not somebody waits for it.
+  struct Call {
+    std::string what;
+    std::function<void()> completed;
+  };
+  virtual WorkPtr all_reduce(Call call, void* data, size_t count, DType dtype, ReduceOp op) = 0;
+  virtual WorkPtr broadcast(Call call, void* data, size_t bytes, int root) = 0;
+  virtual WorkPtr all_gather(Call call, const void* mine, void* all, size_t bytes) = 0;
+  // Throws DistError once a collective has failed.
+  virtual void check() const = 0;
+};
 
 class ProcessGroup {
  public:
@@ -64,6 +89,10 @@ class ProcessGroup {
   // From now on collectives throw RankLost or PeerFailed where a rank is lost, in place of waiting for ever.
   void watch(std::unique_ptr<Watchdog> watchdog);
   Watchdog* watchdog() { return watchdog_.get(); }  // null: nobody watches
+  // Throws RankLost, PeerFailed or DistError where the group is lost. Loads of atomics otherwise.
+  void throw_if_lost() const;
+  // From now on collectives on CUDA tensors are `device_group`'s; on all ranks at once.
+  void attach(std::unique_ptr<DeviceGroup> device_group);
   // While it lives the other ranks wait for this one without limit.
   std::unique_ptr<Watchdog::Busy> busy(std::string_view with);
 
@@ -84,11 +113,18 @@ class ProcessGroup {
   // What a collective does: `start` starts it. For whoever watches, `what` and how much of it.
   template <class F>
   WorkPtr watched(std::string_view kind, DType dtype, size_t count, std::string_view what, F&& start);
+  // The same for one of the device's group.
+  template <class F>
+  WorkPtr on_device(std::string_view kind, const Tensor& x, std::string_view what, F&& start);
+  // Numbers it and tells whoever watches. "all_reduce of gradients of 2.weight (2.1 MB)".
+  std::string announce(std::string_view kind, DType dtype, size_t count, std::string_view what);
+  bool uses_device_group(const Tensor& x) const { return device_group_ && !x.device().is_cpu(); }
 
   int rank_;
   int size_;
   uint64_t sequence_ = 0;  // collectives so far
   std::unique_ptr<Watchdog> watchdog_;
+  std::unique_ptr<DeviceGroup> device_group_;  // tells the watchdog until it is gone
 };
 using GroupPtr = std::unique_ptr<ProcessGroup>;
 

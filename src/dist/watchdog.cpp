@@ -10,6 +10,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -159,11 +160,18 @@ class Watchdog::Thread {
   void started(uint64_t sequence, uint64_t fingerprint, std::string_view what) {
     const std::lock_guard lock(mutex_);
     mine_.started = std::max(mine_.started, sequence);
+    under_way_.insert(sequence);
     Collective& slot = recent_[sequence % recent_.size()];
     slot.sequence = sequence;
     slot.fingerprint = fingerprint;
     slot.what = what;
     ++changes_;
+  }
+  void completed(uint64_t sequence) {
+    tell([&](Status& status) {
+      under_way_.erase(sequence);
+      status.completed = under_way_.empty() ? status.started : *under_way_.begin() - 1;
+    });
   }
   std::string set_busy(std::string_view what) {
     std::string before(what);
@@ -178,6 +186,7 @@ class Watchdog::Thread {
     if (verdict_->failure) throw PeerFailed(verdict_->exit_code, verdict_->message, to_report_);
     throw RankLost(verdict_->message, verdict_->hint, to_report_);
   }
+  bool lost() const { return lost_.load(std::memory_order_acquire); }
   Ending fail(int exit_code, const std::string& report) {
     std::unique_lock lock(mutex_);
     noticed_ = true;
@@ -219,7 +228,6 @@ class Watchdog::Thread {
     alone_ = true;
     concluded_.notify_all();
   }
-  bool lost() const { return lost_.load(std::memory_order_acquire); }
   Time now() const { return clock_.now(); }
   milliseconds timeout() const { return timeout_; }
   int rank() const { return options_.rank; }
@@ -336,6 +344,7 @@ class Watchdog::Thread {
 
   std::mutex mutex_;  // of what follows
   std::condition_variable concluded_;
+  std::set<uint64_t> under_way_;
   Status mine_;  // without `idle`, `waited` and `fresh`
   std::array<Collective, Status::kRemembered> recent_;
   uint64_t changes_ = 0;
@@ -665,7 +674,7 @@ void Watchdog::started(uint64_t sequence, uint64_t fingerprint, std::string_view
 }
 
 void Watchdog::completed(uint64_t sequence) {
-  if (thread_) thread_->tell([&](Status& status) { status.completed = std::max(status.completed, sequence); });
+  if (thread_) thread_->completed(sequence);
 }
 
 std::string Watchdog::set_busy(std::string_view what) { return thread_ ? thread_->set_busy(what) : std::string(); }
@@ -673,6 +682,8 @@ std::string Watchdog::set_busy(std::string_view what) { return thread_ ? thread_
 void Watchdog::check() const {
   if (thread_) thread_->check();
 }
+
+bool Watchdog::is_lost() const { return thread_ && thread_->lost(); }
 
 Watchdog::Ending Watchdog::fail(int exit_code, const std::string& report) {
   if (!thread_) return {report, exit_code};

@@ -77,9 +77,9 @@ class Watchdog {
   void set_step(int64_t step);
   void set_place(std::string_view place);
 
-  // Collectives are numbered from 1, and a number is the same collective on all ranks. They complete in the order in
-  // which they were started. `fingerprint`: a hash of what must be the same on all ranks (kind, dtype, count). `what`:
-  // for people, "all_reduce of the gradients of 2.weight (2.1 MB)".
+  // Collectives are numbered from 1, and a number is the same collective on all ranks. They may complete in any order;
+  // for the others one counts as complete once all before it are. `fingerprint`: a hash of what must be the same on all
+  // ranks (kind, dtype, count). `what`: for people, "all_reduce of the gradients of 2.weight (2.1 MB)".
   void started(uint64_t sequence, uint64_t fingerprint, std::string_view what);
   void completed(uint64_t sequence);
 
@@ -100,6 +100,8 @@ class Watchdog {
 
   // Throws RankLost or PeerFailed once the group is lost, each time. An atomic load otherwise.
   void check() const;
+  // Whether check() would throw: for threads beside the one that trains, which is the one that has to come to check().
+  bool is_lost() const;
 
   // This rank fails. All other ranks get a PeerFailed. Returns when rank 0 has answered, within about a second.
   struct Ending {

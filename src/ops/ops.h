@@ -196,5 +196,11 @@ inline Tensor operator<(const Tensor& a, const Tensor& b) { return lt(a, b); }
 inline Tensor operator<=(const Tensor& a, const Tensor& b) { return le(a, b); }
 inline Tensor operator>(const Tensor& a, const Tensor& b) { return gt(a, b); }
 inline Tensor operator>=(const Tensor& a, const Tensor& b) { return ge(a, b); }
+inline Tensor operator==(const Tensor& a, Scalar b) { return eq(a, Tensor::scalar(b, {b.kind(), a.device()})); }
+inline Tensor operator!=(const Tensor& a, Scalar b) { return ne(a, Tensor::scalar(b, {b.kind(), a.device()})); }
+inline Tensor operator<(const Tensor& a, Scalar b) { return lt(a, Tensor::scalar(b, {b.kind(), a.device()})); }
+inline Tensor operator<=(const Tensor& a, Scalar b) { return le(a, Tensor::scalar(b, {b.kind(), a.device()})); }
+inline Tensor operator>(const Tensor& a, Scalar b) { return gt(a, Tensor::scalar(b, {b.kind(), a.device()})); }
+inline Tensor operator>=(const Tensor& a, Scalar b) { return ge(a, Tensor::scalar(b, {b.kind(), a.device()})); }
 
 }  // namespace rstorch

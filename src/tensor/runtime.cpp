@@ -117,6 +117,13 @@ bool is_available() { return cuda_module().table != nullptr; }
 int device_count() { return cuda_module().devices; }
 const std::string& why_unavailable() { return cuda_module().why; }
 std::string describe(int device) { return require_cuda({DeviceType::cuda, device}).describe(device); }
+std::string bus_id(int device) { return require_cuda({DeviceType::cuda, device}).bus_id(device); }
+Allocator& pinned_memory(int device) { return require_cuda({DeviceType::cuda, device}).pinned_memory(device); }
+const NcclApi* nccl(std::string& why_none) {
+  if (is_available()) return cuda_module().table->nccl(why_none);
+  why_none = why_unavailable();
+  return nullptr;
+}
 
 }  // namespace cuda
 }  // namespace rstorch

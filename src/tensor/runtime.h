@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "base/nccl_api.h"
 #include "base/stream.h"
 
 namespace rstorch {
@@ -20,6 +21,11 @@ int device_count();
 // One line that names the missing piece; empty where CUDA is available.
 const std::string& why_unavailable();
 std::string describe(int device);
+std::string bus_id(int device);  // "0000:3b:00.0": which GPU of the machine it is, for any process
+// Host memory that the device copies to and from without a detour; see CudaModule.
+Allocator& pinned_memory(int device);
+// Null where NCCL cannot be used; `why_none` then names what is missing.
+const NcclApi* nccl(std::string& why_none);
 
 }  // namespace cuda
 }  // namespace rstorch

@@ -65,13 +65,6 @@ void check_precision(const Experiment& experiment, Report& report) {
       .help("it comes with CUDA; leave it out to train in fp32");
 }
 
-void check_backend(const Experiment& experiment, Report& report) {
-  if (experiment.config.distributed.backend != Backend::nccl) return;
-  report.error(Code::resource, "`backend: nccl` is not in this version")
-      .at(experiment.root.at("distributed").at("backend"))
-      .help("it comes with CUDA; leave it out: ranks on CPUs use MPI");
-}
-
 void check_device(const Experiment& experiment, Report& report) {
   const std::string& device = experiment.config.device;
   const std::string_view index = device.starts_with("cuda:") ? std::string_view(device).substr(5) : "";
@@ -188,7 +181,6 @@ Experiment Experiment::read(const Value& given, Report& report) {
       read_kind(optim::schedules(), config.lr_scheduler.is_null() ? Value("constant") : config.lr_scheduler, report);
   check_device(out, report);
   check_precision(out, report);
-  check_backend(out, report);
   check_metric_names(out, report);
   if (config.model.is_map() && config.model.has("input")) {
     const nn::BuiltModel planned = nn::build_model(config.model, on_meta(), report);
@@ -227,9 +219,12 @@ nn::BuiltModel Experiment::plan_model(const data::SampleSpec* spec) const {
   return model;
 }
 
-Device Experiment::choose_device() const {
+Device Experiment::choose_device(int number) const {
   if (config.device == "cpu") return kCPU;
-  if (cuda::is_available()) return config.device == "auto" ? Device("cuda") : Device(config.device);
+  if (cuda::is_available()) {
+    const bool named = config.device.starts_with("cuda:");
+    return named ? Device(config.device) : Device{DeviceType::cuda, number % cuda::device_count()};
+  }
   if (config.device == "auto") {
     logging::info(format("device: cpu ({})", cuda::why_unavailable()));
     return kCPU;

@@ -37,8 +37,9 @@ struct Experiment {
   nn::BuiltModel build_model(const data::SampleSpec& spec, Device device) const;
   // Its shapes alone. Without a spec, model.input says what goes in.
   nn::BuiltModel plan_model(const data::SampleSpec* spec) const;
-  // The device that the config asks for; `auto` says in one line what it chose. Throws ConfigReport.
-  Device choose_device() const;
+  // The device that the config asks for; of several GPUs, where it names none, the one of this number (modulo how many
+  // there are). `auto` says in one line why it takes the CPU. Throws ConfigReport.
+  Device choose_device(int number = 0) const;
 };
 
 // The same valid config in a size that runs in seconds on a CPU: small batches, frequent validation, no expectations.

@@ -135,8 +135,10 @@ struct DistributedSection {
   Duration timeout = Duration::seconds(60);
   int64_t bucket_mb = 25;
   int64_t zero = 0;
+  std::chrono::milliseconds patience() const { return std::chrono::milliseconds(int64_t(timeout.amount * 1e3)); }
   static void describe(auto& field) {
-    field("backend", &DistributedSection::backend, "What ranks exchange tensors through; auto: as they were started.");
+    field("backend", &DistributedSection::backend,
+          "What ranks exchange tensors of GPUs through; auto: NCCL where each rank has a GPU of its own, else MPI.");
     field("timeout", &DistributedSection::timeout, "How long ranks wait for one that does not answer.",
           config::units(Unit::seconds), config::positive);
     field("bucket_mb", &DistributedSection::bucket_mb, "Gradients are summed over ranks in portions of this size.",

@@ -5,6 +5,7 @@
 #include "config/load.h"
 #include "data/loader.h"
 #include "train/fit_check.h"
+#include "train/rank_device.h"
 
 namespace rstorch {
 namespace {
@@ -79,7 +80,7 @@ nn::BuiltModel SavedModel::build_model(const data::SampleSpec& spec, Device devi
 
 Metrics evaluate(const SavedModel& saved, dist::ProcessGroup& group) {
   const Experiment& experiment = saved.experiment();
-  const Device device = experiment.choose_device();
+  const Device device = prepare_device(experiment, group);
   const data::DatasetPtr data = saved.open_data();
   check_fit(experiment, data->spec());
   const nn::BuiltModel model = saved.build_model(data->spec(), device);

@@ -10,6 +10,7 @@
 #include "config/load.h"
 #include "train/agreement.h"
 #include "train/config_changes.h"
+#include "train/rank_device.h"
 
 namespace rstorch {
 namespace {
@@ -140,11 +141,9 @@ TrainResult train(const TrainRequest& request, dist::ProcessGroup& group) {
   const Experiment& experiment = request.experiment;
   const RunConfig& config = experiment.config;
   agree_on_config(group, experiment);
-  if (group.watchdog()) {
-    group.watchdog()->set_timeout(std::chrono::milliseconds(int64_t(config.distributed.timeout.amount * 1e3)));
-  }
+  if (group.watchdog()) group.watchdog()->set_timeout(config.distributed.patience());
   auto busy = group.busy("opening the data");
-  const Device device = experiment.choose_device();
+  const Device device = prepare_device(experiment, group);
   const data::OpenedData data = open_data(experiment, request.limits);
   busy.reset();
   agree_on_data(group, data);

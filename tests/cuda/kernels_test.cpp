@@ -1,25 +1,17 @@
 // The CUDA module's kernels against the CPU's. Where there is no GPU, each test says so and does nothing.
 #include <cmath>
-#include <cstdlib>
 
 #include <doctest/doctest.h>
 
+#include "cuda/gpu.h"
 #include "kernels/elementwise.h"
 #include "kernels/random.h"
 #include "ops/ops.h"
 #include "tensor/generator.h"
-#include "tensor/runtime.h"
 
 using namespace rstorch;
 
 namespace {
-
-bool has_gpu() {
-  if (cuda::is_available()) return true;
-  REQUIRE_MESSAGE(!std::getenv("RSTORCH_CUDA_MODULE"), cuda::why_unavailable());  // whoever names a module means it
-  MESSAGE("skipped: " << cuda::why_unavailable());
-  return false;
-}
 
 // How far a result may be off, relative to 1 + |wanted|.
 double tolerance(DType dtype) {

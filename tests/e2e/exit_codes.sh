@@ -36,6 +36,11 @@ if ! "$rstorch" doctor | grep -q '^cuda .*NVIDIA'; then
   expect_exit 3 "$rstorch" train "$config" device=cuda:0 --dry-run
   expect_text "$work/err" 'error[E0319]: device cuda:0 is not available'
 fi
+expect_exit 3 "$rstorch" train "$config" distributed.backend=nccl device=cpu --simulate-ranks 2 "run.dir=$work/no_nccl"
+expect_text "$work/err" 'rank 0 works on the CPU'
+[ ! -e "$work/no_nccl" ] || fail "a backend that cannot be left a run folder"
+expect_exit 0 "$rstorch" train "$config" distributed.backend=nccl --dry-run
+expect_text "$work/err" 'distributed.backend: nccl` has nothing to do: there is one rank'
 
 for name in "$(printf 'a%.0s' {1..250})" ../up -x; do
   expect_exit 3 "$rstorch" train "$config" "run.dir=$work/runs" "run.name=$name"

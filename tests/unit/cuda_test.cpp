@@ -5,9 +5,12 @@
 #include <fstream>
 #include <sstream>
 
+#include <dlfcn.h>
 #include <doctest/doctest.h>
 
+#include "base/error.h"
 #include "kernels/copy.h"
+#include "kernels/cuda/module.h"
 #include "kernels/elementwise.h"
 #include "kernels/matmul.h"
 #include "kernels/random.h"
@@ -93,6 +96,32 @@ TEST_CASE("the module has one door") {
   REQUIRE(std::getline(lines, line));
   CHECK_MESSAGE(contains(line, " T rstorch_cuda_module"), line);
   CHECK_FALSE_MESSAGE(std::getline(lines, line), line);
+}
+
+TEST_CASE("the module opens NCCL when it is asked for it, and not before; or says what is missing") {
+  if (!has_module()) return;
+  void* const library = dlopen(module_file().c_str(), RTLD_NOW | RTLD_LOCAL);
+  REQUIRE(library != nullptr);
+  const auto entry = reinterpret_cast<const CudaModule* (*)()>(dlsym(library, "rstorch_cuda_module"));
+  REQUIRE(bool(entry));
+  CHECK_FALSE(mapped("libnccl"));
+  std::string why;
+  const NcclApi* const api = entry()->nccl(why);
+  if (!api) {
+    const bool said = contains(why, "NCCL cannot be opened: libnccl.so.2") || contains(why, "built without NCCL");
+    CHECK_MESSAGE(said, why);
+    return;
+  }
+  CHECK(mapped("libnccl"));
+  CHECK_MESSAGE(contains(api->version, "2."), api->version);
+  NcclApi::Id one{}, other{};
+  CHECK(api->unique_id(one) == NcclApi::kDone);  // needs no GPU
+  CHECK(api->unique_id(other) == NcclApi::kDone);
+  CHECK(one != other);
+  CHECK_MESSAGE(contains(api->error_text(nullptr, 6), "remote"), api->error_text(nullptr, 6));
+  if (entry()->device_count(why) > 0) return;
+  NcclApi::Comm comm = nullptr;
+  CHECK_THROWS_AS(api->init_rank(comm, one, 2, 0, 0), DeviceError);
 }
 
 TEST_CASE("without a device the reason is one line with the driver's code, and cuda is an error with a hint") {

@@ -31,6 +31,17 @@ std::string error_of(F f) {
 
 }  // namespace
 
+TEST_CASE("comparisons with numbers, of any kind") {
+  const Tensor x = Tensor::from({-1.0, 0.0, 2.5}), n = Tensor::arange(3);
+  CHECK((x == 0).to_vector<int64_t>() == std::vector<int64_t>{0, 1, 0});
+  CHECK((x != 0).to_vector<int64_t>() == std::vector<int64_t>{1, 0, 1});
+  CHECK((x < 2.5).to_vector<int64_t>() == std::vector<int64_t>{1, 1, 0});
+  CHECK((x <= 2.5).to_vector<int64_t>() == std::vector<int64_t>{1, 1, 1});
+  CHECK((x > -1).to_vector<int64_t>() == std::vector<int64_t>{0, 1, 1});
+  CHECK((x >= 0.0).to_vector<int64_t>() == std::vector<int64_t>{0, 1, 1});
+  CHECK((n > 0.5).to_vector<int64_t>() == std::vector<int64_t>{0, 1, 1});  // not cut to an integer
+}
+
 TEST_CASE("factories") {
   CHECK_EQ(values(Tensor::zeros({2, 2})), Values{0, 0, 0, 0});
   CHECK_EQ(values(Tensor::full({2}, 7, {kInt64})), Values{7, 7});
