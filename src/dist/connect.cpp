@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <string_view>
+#include <utility>
 
 #include <dlfcn.h>
 #include <sys/prctl.h>
@@ -77,6 +78,8 @@ std::optional<Launch> find_launch() {
 Connected connect() {
   const std::optional<Launch> launch = find_launch();
   if (!launch) return {single(), {}};
+  static bool joined = false;  // MPI cannot be started again
+  if (std::exchange(joined, true)) throw DistError("this process has joined its group before, and can once only");
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // no orphan trains on when the launcher is gone
   const MpiModule& mpi = open_module(*launch);
   GroupPtr group = mpi.start();

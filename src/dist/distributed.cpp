@@ -4,11 +4,14 @@
 
 #include "base/error.h"
 #include "dist/connect.h"
+#include "dist/device_link.h"
+#include "tensor/runtime.h"
 
 namespace rstorch::distributed {
 namespace {
 
 dist::GroupPtr current;
+int local_rank = 0;
 
 // A rank that ends without a word is taken for lost.
 void leave_at_exit() {
@@ -22,8 +25,8 @@ void leave_at_exit() {
 }
 
 void check_backend(std::string_view backend) {
-  if (backend == "auto" || backend == "mpi") return;
-  throw ArgumentError(format("init_process_group: backend is \"{}\", wanted \"mpi\" or \"auto\"", backend),
+  if (backend == "auto" || backend == "mpi" || backend == "nccl") return;
+  throw ArgumentError(format("init_process_group: backend is \"{}\", wanted \"auto\", \"mpi\" or \"nccl\"", backend),
                       backend == "gloo" ? "gloo is PyTorch's backend for CPUs; here it is \"mpi\"" : "");
 }
 
@@ -37,15 +40,28 @@ void check_place(const dist::ProcessGroup& group, int rank, int world_size) {
       "leave both out, and start with `mpirun -n WORLD_SIZE PROGRAM`");
 }
 
+// NCCL for the GPUs that the ranks of each host have by their numbers, where each has one.
+void connect_devices(dist::ProcessGroup& group, std::string_view backend, std::chrono::milliseconds timeout) {
+  if (group.size() == 1 || backend == "mpi") return;
+  const Device device = cuda::is_available() ? Device(DeviceType::cuda, local_rank % cuda::device_count()) : kCPU;
+  const std::string why_not = dist::why_not_nccl(dist::gather_places(group, device));
+  if (why_not.empty())
+    dist::attach_nccl(group, device, timeout);
+  else if (backend == "nccl")
+    throw DistError(format("init_process_group: NCCL cannot be used: {}", why_not), "use \"auto\" or \"mpi\"", 5);
+}
+
 }  // namespace
 
 void init_process_group(std::string_view backend, int rank, int world_size, std::chrono::milliseconds timeout) {
   check_backend(backend);
   if (current) throw DistError("init_process_group: the process group was made before");
-  dist::Connected connected = dist::connect();
-  check_place(*connected.group, rank, world_size);
-  current = std::move(connected.group);
-  if (dist::Watchdog* const watchdog = current->watchdog()) watchdog->set_timeout(timeout);
+  dist::GroupPtr group = dist::connect().group;
+  check_place(*group, rank, world_size);
+  if (dist::Watchdog* const watchdog = group->watchdog()) watchdog->set_timeout(timeout);
+  local_rank = dist::number_on_host(*group);
+  connect_devices(*group, backend, timeout);
+  current = std::move(group);
   // Only now: what leaving needs was made by connect(), and is destroyed after it.
   [[maybe_unused]] static const int once = std::atexit(leave_at_exit);
 }
@@ -64,6 +80,7 @@ dist::ProcessGroup& default_group() {
 
 int get_rank() { return default_group().rank(); }
 int get_world_size() { return default_group().size(); }
+int get_local_rank() { return default_group(), local_rank; }
 
 void all_reduce(const Tensor& x, ReduceOp op) { default_group().all_reduce(x, "a tensor", op); }
 void broadcast(const Tensor& x, int src) { default_group().broadcast(x, "a tensor", src); }

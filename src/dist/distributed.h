@@ -32,6 +32,7 @@ bool is_initialized();
 dist::ProcessGroup& default_group();
 int get_rank();
 int get_world_size();
+int get_local_rank();  // the rank's number among those of its host
 
 // In place. x is contiguous: f32, f64, i64 or i32.
 void all_reduce(const Tensor& x, ReduceOp op = ReduceOp::sum);

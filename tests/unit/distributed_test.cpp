@@ -190,6 +190,7 @@ TEST_CASE("the default group: one rank where no launcher is, and clear errors") 
   distributed::init_process_group("auto", 0, 1);
   CHECK(distributed::get_rank() == 0);
   CHECK(distributed::get_world_size() == 1);
+  CHECK(distributed::get_local_rank() == 0);
   CHECK_THROWS_AS(distributed::init_process_group(), DistError);
   const Tensor x = Tensor::full({2}, 3);
   distributed::all_reduce(x);
