@@ -31,7 +31,7 @@ std::string bash(const CLI::App& program) {
          cases(program) +
          "  esac\n"
          "  if [ \"$COMP_CWORD\" -eq 1 ]; then words=\"" +
-         format("{}", join(words_of(program), " ")) +
+         join(words_of(program), " ") +
          "\"; fi\n"
          "  COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
          "  [ \"$COMP_CWORD\" -gt 1 ] && COMPREPLY+=($(compgen -f -- \"$word\"))\n"

@@ -29,7 +29,7 @@ std::string Check::text() const {
     case Rule::range:
       return range_text(*this);
     case Rule::one_of:
-      return format("{}", join(choices, ", "));
+      return join(choices, ", ");
     case Rule::non_empty:
       return "not empty";
     case Rule::units: {

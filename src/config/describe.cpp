@@ -102,7 +102,7 @@ std::string Type::text() const {
       out = "text";
       break;
     case Kind::choice:
-      out = format("{}", join(choices, " | "));
+      out = join(choices, " | ");
       break;
     case Kind::duration:
       out = "amount";

@@ -207,7 +207,7 @@ Connection connect_to_rank0(const Endpoint& rank0, const Hello& hello, Time dead
   throw DistError(
       format("rank {} on {} cannot reach rank 0 (process {} on {}). Tried {}", hello.rank, hello.host, rank0.process,
              rank0.host,
-             tried.empty() ? "nothing: rank 0 has no address but loopback" : format("{}", join(tried, "; "))),
+             tried.empty() ? "nothing: rank 0 has no address but loopback" : join(tried, "; ")),
       kHint);
 }
 

@@ -84,7 +84,7 @@ std::string joined_reports(const std::map<int, Failure>& failures, int size) {
   if (texts.size() == 1 && int(failures.size()) == size) return texts[0].first;
   std::vector<std::string> lines;
   for (const auto& [text, ranks] : texts) lines.push_back(format("{}: {}", ranks_text(ranks), text));
-  return format("{}", join(lines, "\n"));
+  return join(lines, "\n");
 }
 
 void print_and_exit(int exit_code, const std::string& text) {

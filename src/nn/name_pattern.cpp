@@ -1,6 +1,7 @@
 #include "nn/name_pattern.h"
 
 #include <algorithm>
+#include <regex>
 
 namespace rstorch::nn {
 
@@ -15,7 +16,9 @@ std::optional<NamePattern> NamePattern::read(const config::Value& value, config:
     return std::nullopt;
   }
   try {
-    return NamePattern(value, std::regex(value.as_string()));
+    return NamePattern(value, [regex = std::regex(value.as_string())](const std::string& name) {
+      return std::regex_match(name, regex);
+    });
   } catch (const std::regex_error& error) {
     report.error(Code::pattern, format("`{}` is not a regular expression", value.as_string()))
         .at(value)

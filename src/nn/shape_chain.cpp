@@ -33,7 +33,7 @@ std::string ShapeChain::text() const {
     parts.erase(parts.begin() + 1, parts.end() - std::ptrdiff_t(limit - 2));
     parts.insert(parts.begin() + 1, "...");
   }
-  return format("{}", join(parts, " -> "));
+  return join(parts, " -> ");
 }
 
 }  // namespace rstorch::nn

@@ -45,7 +45,7 @@ std::string with_suggestion(const std::string& name, const std::vector<std::stri
 std::string joined(const std::vector<std::string>& lines) {
   constexpr size_t limit = 20;
   const size_t shown = std::min(lines.size(), limit);
-  std::string out = format("{}", join(lines.begin(), lines.begin() + std::ptrdiff_t(shown), "\n    "));
+  std::string out = join(lines.begin(), lines.begin() + std::ptrdiff_t(shown), "\n    ");
   if (shown < lines.size()) out += format("\n    ... and {} more", lines.size() - shown);
   return out;
 }
