@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/mpirun.h"
 #include "config/dump.h"
+#include "dist/connect.h"
 #include "dist/socket.h"
 #include "tensor/runtime.h"
 #include "train/progress.h"
@@ -76,6 +77,13 @@ Finding mpi() {
   const std::string version = mpirun_version(*mpirun);
   const std::string text = format("{}, {}", version.empty() ? "does not run" : version, mpirun->string());
   if (!version.starts_with("Open MPI")) return {"mpi", text, format("`launch` wants Open MPI; {}", kMpirunFix)};
+  try {
+    const std::string library = dist::mpi_library();
+    if (library != version)
+      return {"mpi", format("{}; this build is for {}", text, library), "use its mpirun: RSTORCH_MPIRUN"};
+  } catch (const DistError& error) {
+    return {"mpi", format("{}; {}", text, error.what()), error.hint()};
+  }
   // mpirun looks up this machine's name each time that it starts, and waits as long as this does.
   const std::string name = dist::host_name();
   const Clock::time_point begin = Clock::now();

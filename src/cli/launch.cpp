@@ -137,6 +137,9 @@ TrainWords read_train(const std::vector<std::string>& command) {
   for (size_t i = 1; i < command.size(); ++i) {
     if (command[i] == "--smoke") words.size = Size::smoke;
     if (command[i] == "--resume") words.resume = true;
+    if (command[i].starts_with("--simulate-ranks")) {
+      throw UsageError("--simulate-ranks makes ranks of one process, and launch starts several", "use one of them");
+    }
     if (command[i] == "--inject")
       ++i;  // its value follows
     else if (command[i].starts_with("--"))

@@ -68,6 +68,10 @@ ExitCode run_threads(int ranks, const std::function<ExitCode(dist::ProcessGroup&
 }  // namespace
 
 ExitCode with_ranks(int simulated, const std::function<ExitCode(dist::ProcessGroup& group)>& command) {
+  if (simulated > 0 && dist::find_launch()) {
+    throw UsageError("--simulate-ranks makes ranks of one process, and a launcher has started several",
+                     "use one of them");
+  }
   if (simulated > 0) return run_threads(simulated, command);
   const dist::Connected connected = dist::connect();
   dist::ProcessGroup& group = *connected.group;

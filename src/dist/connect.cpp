@@ -41,14 +41,13 @@ std::optional<int> number(const char* variable) {
   throw DistError(format("{} is `{}`, wanted a number from 0", variable, text), "unset it, or start with mpirun");
 }
 
-const MpiModule& open_module(const Launch& launch) {
+const MpiModule& open_module() {
   const std::string path = module_path(kModuleFile, "RSTORCH_MPI_MODULE", "src/dist/mpi");
-  const std::string started = format("this process is rank {} of {} ({})", launch.rank, launch.size, launch.launcher);
   // RTLD_GLOBAL: MPI opens parts of its own, which look for its symbols. Never closed.
   void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
   if (library == nullptr) {
     const char* const reason = dlerror();
-    throw DistError(format("{}, but {} cannot be opened: {}", started, kModuleFile, reason ? reason : "unknown reason"),
+    throw DistError(format("{} cannot be opened: {}", kModuleFile, reason ? reason : "unknown reason"),
                     "it is part of a build that found MPI (Debian: libopenmpi-dev), and needs MPI's libraries to run",
                     5);
   }
@@ -60,6 +59,16 @@ const MpiModule& open_module(const Launch& launch) {
     throw DistError(format("{} is version {}, the program is {}", path, table.version, kVersion), "", 5);
   }
   return table;
+}
+
+const MpiModule& open_module_for(const Launch& launch) {
+  try {
+    return open_module();
+  } catch (const DistError& error) {
+    throw DistError(
+        format("this process is rank {} of {} ({}), but {}", launch.rank, launch.size, launch.launcher, error.what()),
+        error.hint(), 5);
+  }
 }
 
 }  // namespace
@@ -75,13 +84,15 @@ std::optional<Launch> find_launch() {
   return {};
 }
 
+std::string mpi_library() { return open_module().library(); }
+
 Connected connect() {
   const std::optional<Launch> launch = find_launch();
   if (!launch) return {single(), {}};
   static bool joined = false;  // MPI cannot be started again
   if (std::exchange(joined, true)) throw DistError("this process has joined its group before, and can once only");
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // no orphan trains on when the launcher is gone
-  const MpiModule& mpi = open_module(*launch);
+  const MpiModule& mpi = open_module_for(*launch);
   GroupPtr group = mpi.start();
   if (group->size() != launch->size || group->rank() != launch->rank) {
     throw DistError(format("{} says that this process is rank {} of {}, {} that it is rank {} of {}", launch->launcher,

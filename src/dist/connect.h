@@ -20,6 +20,9 @@ struct Launch {
 // sense.
 std::optional<Launch> find_launch();
 
+// What the MPI module works with: "Open MPI 4.1.4". Opens it. Throws DistError where that cannot be done.
+std::string mpi_library();
+
 struct Connected {
   GroupPtr group;
   std::string how;  // one line; empty for a process on its own

@@ -2,7 +2,7 @@
 //
 //   distributed::init_process_group();          // mpirun -n 4 ./program: rank and world size are the launcher's
 //   distributed::all_reduce(x);                 // in place, the sum over all ranks
-//   nn::DistributedDataParallel model(Net());   // see dist/distributed_data_parallel.h
+//   nn::DistributedDataParallel model(Net{});   // see dist/distributed_data_parallel.h
 //   distributed::destroy_process_group();
 //
 // A program that no launcher started is the only rank, and nothing here costs it anything. All ranks make the same

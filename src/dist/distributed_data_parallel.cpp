@@ -80,10 +80,11 @@ DistributedDataParallel::DistributedDataParallel(std::unique_ptr<Module> model, 
   if (options.broadcast_buffers) {
     for (const NamedTensor& named : named_buffers()) buffers_.push_back(named.tensor);
   }
-  if (group_.size() == 1) return;
   reducer_->follow_backward([mode = mode_.get()] { return mode->exchange_pass; },
                             [arena = arena_.get(), ranks = double(group_.size())] {
-                              for (Tensor& gradient : arena->gradients()) gradient.div_(Tensor::scalar(ranks, gradient.options()));
+                              if (ranks == 1) return;
+                              for (Tensor& gradient : arena->gradients())
+                                gradient.div_(Tensor::scalar(ranks, gradient.options()));
                             });
 }
 

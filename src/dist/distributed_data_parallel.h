@@ -2,14 +2,15 @@
 // https://pytorch.org/docs/stable/generated/torch.nn.parallel.DistributedDataParallel.html
 //
 //   distributed::init_process_group();
-//   nn::DistributedDataParallel model(Net());
+//   nn::DistributedDataParallel model(Net{});
 //   optim::SGD sgd(model.parameters(), {.lr = 0.1});
 //   loss(model(x), y).backward();      // gradients are means over all ranks when it returns
 //   sgd.step();                        // so each rank makes the same update
 //
 // Weights and buffers are rank 0's from the start. Gradients are exchanged in buckets while the backward pass goes on.
 // They are the mean of the ranks' gradients: of losses that are means over as many samples on each rank, the gradient
-// of the mean over all.
+// of the mean over all. A parameter that a rank left out has a gradient of zeros there (find_unused_parameters is not
+// needed); where all left it out it has zeros too, which weight decay and momentum take for a gradient.
 #pragma once
 
 #include <concepts>

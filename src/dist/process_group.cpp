@@ -204,7 +204,11 @@ WorkPtr ProcessGroup::start_all_gather_in_place(const Tensor& all, std::string_v
   return back_to_device(std::move(work), host, all);
 }
 
-void ProcessGroup::barrier(std::string_view what) { all_reduce(Tensor::zeros({1}), what); }
+// Of memory on the stack, so that it also works when the program ends and the thread's streams are gone.
+void ProcessGroup::barrier(std::string_view what) {
+  float nothing = 0;
+  all_reduce(Tensor::wrap(&nothing, {1}, DType::f32, nullptr), what);
+}
 
 std::string ProcessGroup::broadcast_text(const std::string& text, std::string_view what) {
   if (size_ == 1) return text;

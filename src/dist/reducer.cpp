@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <unordered_map>
+#include <utility>
 
 #include "autograd/engine.h"
 #include "base/error.h"
@@ -36,13 +37,16 @@ std::string names_of(const std::vector<optim::ParameterArena::Slot>& slots, size
 }
 
 // From its end to its beginning, in ranges of at most so many bytes, or of one parameter.
-void cut(const optim::ParameterArena::Block& block, const Order& order, size_t bucket_bytes, std::vector<Bucket>& out) {
+void cut(const optim::ParameterArena::Block& block, const Order& order, size_t least, size_t most,
+         std::vector<Bucket>& out) {
   const std::vector<optim::ParameterArena::Slot>& slots = block.slots;
   const size_t element = size_of(block.gradients.dtype());
   int64_t end = block.gradients.numel();
   for (size_t last = slots.size(); last > 0;) {
     size_t first = last - 1;
-    while (first > 0 && size_t(end - slots[first - 1].offset) * element <= bucket_bytes) --first;
+    const auto bytes_from = [&](size_t slot) { return size_t(end - slots[slot].offset) * element; };
+    while (first > 0 && (bytes_from(first) < least || bytes_from(first - 1) <= most)) --first;
+    if (size_t(slots[first].offset) * element < least) first = 0;
     const int64_t begin = slots[first].offset;
     Bucket& bucket = out.emplace_back();
     bucket.gradients = block.gradients.part({end - begin}, begin);
@@ -57,33 +61,61 @@ void cut(const optim::ParameterArena::Block& block, const Order& order, size_t b
 }  // namespace
 
 struct Reducer::State : std::enable_shared_from_this<State> {
-  State(ProcessGroup& group, optim::ParameterArena& arena) : group(group), arena(arena) {}
-
-  void begin() {
-    active = true;
-    next = 0;
-    for (Bucket& bucket : buckets) bucket.missing = bucket.parameters.size();
-  }
-
-  void arrived(Bucket& bucket) {
-    if (!active && wanted && wanted()) begin_pass();
-    if (!active) return;
-    if (--bucket.missing == 0) {
-      while (next < buckets.size() && buckets[next].missing == 0) start_next();
+  // Of follow_backward(). Forgotten unfinished by a backward pass that throws.
+  class Pass {
+   public:
+    explicit Pass(std::weak_ptr<State> state) : state_(std::move(state)) {}
+    ~Pass() {
+      if (const auto state = state_.lock()) state->give_up();
     }
-    // Most backends make progress only when asked.
-    for (size_t i = 0; i < next; ++i) buckets[i].work->done();
-  }
+    Pass(const Pass&) = delete;
+    Pass& operator=(const Pass&) = delete;
 
-  void begin_pass() {
-    at_end_of_backward([weak = weak_from_this()] {
-      const auto state = weak.lock();
+    void finish() {
+      const auto state = std::exchange(state_, {}).lock();
       if (!state) return;
       state->arena.collect_gradients();
       state->finish();
       state->summed();
-    });
+    }
+
+   private:
+    std::weak_ptr<State> state_;
+  };
+
+  State(ProcessGroup& group, optim::ParameterArena& arena) : group(group), arena(arena) {}
+
+  void begin() {
+    active = true;
+    next = open = 0;
+    for (Bucket& bucket : buckets) bucket.missing = bucket.parameters.size();
+  }
+
+  void arrived(Bucket& bucket, const Tensor& parameter) {
+    if (!active && wanted && wanted()) begin_pass();
+    if (!active) return;
+    optim::ParameterArena::collect_gradient(parameter);
+    if (--bucket.missing == 0) {
+      while (next < buckets.size() && buckets[next].missing == 0) start_next();
+    }
+    // Some backends make progress only when asked.
+    while (open < next && buckets[open].work->done()) ++open;
+  }
+
+  void begin_pass() {
+    at_end_of_backward([pass = std::make_shared<Pass>(weak_from_this())] { pass->finish(); });
     begin();
+  }
+
+  // After a pass that threw: the next one begins anew. What all ranks have begun is waited for, since it writes.
+  void give_up() {
+    active = false;
+    try {
+      for (size_t i = 0; i < next; ++i) buckets[i].work->wait();
+    } catch (const Error&) {
+      // The group is lost too; the error on its way says why this rank is out of step.
+    }
+    for (Bucket& bucket : buckets) bucket.work.reset();
   }
 
   void start_next() {
@@ -109,6 +141,7 @@ struct Reducer::State : std::enable_shared_from_this<State> {
   optim::ParameterArena& arena;
   std::vector<Bucket> buckets;
   size_t next = 0;  // the first that is not sent
+  size_t open = 0;  // the first that is not known to be complete
   bool active = false;
   std::function<bool()> wanted;  // of follow_backward()
   std::function<void()> summed;
@@ -123,14 +156,16 @@ Reducer::Reducer(ProcessGroup& group, optim::ParameterArena& arena, const nn::Mo
   size_t all_bytes = 0;
   for (const Tensor& gradients : arena.gradients()) all_bytes += gradients.bytes();
   const size_t most = std::min(bucket_bytes, std::max(all_bytes / 8, kWorthCutting));
+  // So that an all-reduce has a line for each rank, and adds in the order of ranks alone (see the MPI module).
+  const size_t least = 64 * size_t(group.size());
   std::vector<Bucket>& buckets = state_->buckets;
-  for (const optim::ParameterArena::Block& block : arena.blocks()) cut(block, order, most, buckets);
+  for (const optim::ParameterArena::Block& block : arena.blocks()) cut(block, order, least, most, buckets);
   std::ranges::stable_sort(buckets, std::greater(), &Bucket::order);
   for (Bucket& bucket : buckets) {
     for (const Tensor& parameter : bucket.parameters) {
       const std::weak_ptr<State> weak = state_;
-      parameter.register_post_accumulate_grad_hook([weak, &bucket](const Tensor&) {
-        if (const auto state = weak.lock()) state->arrived(bucket);
+      parameter.register_post_accumulate_grad_hook([weak, &bucket](const Tensor& parameter) {
+        if (const auto state = weak.lock()) state->arrived(bucket, parameter);
       });
     }
   }

@@ -50,6 +50,10 @@ ParameterArena::Block make_block(const std::vector<nn::NamedTensor>& group, size
 }
 
 void adopt(const ParameterArena::Block& block, const ParameterArena::Slot& slot) {
+  if (autograd_meta(slot.parameter).grad_buffer.defined()) {
+    throw ArgumentError(format("arena: {} is in another ParameterArena", slot.name),
+                        "a model has one; DistributedDataParallel makes its own");
+  }
   const Tensor place = block.parameters.part(slot.parameter.shape(), slot.offset);
   const Tensor grad_place = block.gradients.part(slot.parameter.shape(), slot.offset);
   copy_into(place, slot.parameter);
@@ -73,6 +77,13 @@ ParameterArena::ParameterArena(const std::vector<std::vector<nn::NamedTensor>>& 
       block.own = own_share(block.parameters);
       block.own.set_requires_grad(true);
     }
+  }
+}
+
+// Parameters keep their memory, but may go into another arena.
+ParameterArena::~ParameterArena() {
+  for (const Block& block : blocks_) {
+    for (const Slot& slot : block.slots) autograd_meta(slot.parameter).grad_buffer = {};
   }
 }
 
@@ -102,18 +113,20 @@ void ParameterArena::zero_grad() {
 void ParameterArena::collect_gradients() {
   const NoGrad no_grad;
   for (Block& block : blocks_) {
-    for (Slot& slot : block.slots) {
-      AutogradMeta& meta = autograd_meta(slot.parameter);
-      if (meta.grad.defined() && meta.grad.is_same(meta.grad_buffer)) continue;
-      // No gradient, or one that somebody put there with set_grad.
-      if (meta.grad.defined())
-        copy_into(meta.grad_buffer, meta.grad);
-      else
-        meta.grad_buffer.zero_();
-      meta.grad = meta.grad_buffer;
-    }
+    for (const Slot& slot : block.slots) collect_gradient(slot.parameter);
     block.own.set_grad(own_share(block.gradients));
   }
+}
+
+void ParameterArena::collect_gradient(const Tensor& parameter) {
+  AutogradMeta& meta = autograd_meta(parameter);
+  if (meta.grad.defined() && meta.grad.is_same(meta.grad_buffer)) return;
+  // No gradient, or one that somebody put there with set_grad.
+  if (meta.grad.defined())
+    copy_into(meta.grad_buffer, meta.grad);
+  else
+    meta.grad_buffer.zero_();
+  meta.grad = meta.grad_buffer;
 }
 
 int64_t ParameterArena::numel() const {

@@ -6,7 +6,8 @@
 //   loop: arena.zero_grad(); loss.backward(); arena.collect_gradients(); optimizer->step();
 //
 // Parameters stay the tensors they are and show the arena's memory; backward writes their gradients straight into it.
-// Move the model to its device and dtype first: Module::to() would take the parameters out again.
+// Move the model to its device and dtype first: Module::to() would take the parameters out again. A parameter is in one
+// arena at a time: ArgumentError.
 //
 // Layout: registration order, so that backward fills a block from its end; each parameter begins at a multiple of 64
 // bytes; gaps are zero. Checkpoints do not show it (optim::named_state).
@@ -46,6 +47,7 @@ class ParameterArena {
 
   explicit ParameterArena(const std::vector<std::vector<nn::NamedTensor>>& groups) : ParameterArena(groups, Share()) {}
   ParameterArena(const std::vector<std::vector<nn::NamedTensor>>& groups, Share share);
+  ~ParameterArena();
   ParameterArena(const ParameterArena&) = delete;
   ParameterArena& operator=(const ParameterArena&) = delete;
 
@@ -62,10 +64,11 @@ class ParameterArena {
 
   // Forgets the gradients; nothing is written, since backward overwrites the first time.
   void zero_grad();
-  // To be called between backward and the optimizer's step. A parameter that got no gradient gets zeros: unlike PyTorch
-  // on one process, and like its DistributedDataParallel, the optimizer then updates it with momentum and decay as any
-  // other.
+  // To be called between backward and the optimizer's step. A parameter that got no gradient gets zeros: unlike
+  // PyTorch's, the optimizer then updates it with momentum and decay as any other.
   void collect_gradients();
+  // The same for one parameter of an arena.
+  static void collect_gradient(const Tensor& parameter);
   int64_t numel() const;  // of the parameters, without gaps
 
  private:

@@ -10,6 +10,7 @@
 #include "tensor/runtime.h"
 #include "train/layer_timer.h"
 #include "train/learner.h"
+#include "train/rank_device.h"
 #include "train/text_table.h"
 
 namespace rstorch {
@@ -174,7 +175,7 @@ void measure_layers(BenchResult& result, Learner& learner, const data::Batch& ba
 
 BenchResult run_bench(const Experiment& experiment, const BenchOptions& options, dist::ProcessGroup& group) {
   BenchResult result;
-  const Device device = experiment.choose_device();
+  const Device device = prepare_device(experiment, group);
   const data::DatasetPtr data = experiment.data.open(experiment.seed()).train;
   Learner learner = make_learner(experiment, *data, run_length(experiment, *data), device, group);
   const data::DataLoader loader(*data, experiment.train_options(group.rank(), group.size()));

@@ -173,6 +173,9 @@ void Learner::share_state() {
   for (const optim::ParameterArena::Block& block : arena_->blocks()) {
     group_->broadcast(block.parameters.detach(), "parameters");
   }
+  for (const NamedTensor& named : model().named_parameters()) {
+    if (!named.tensor.requires_grad()) group_->broadcast(named.tensor, "frozen parameters");
+  }
   for (const Tensor& buffer : buffers_) group_->broadcast(buffer, "buffers");
   share_optimizer_state();
   const Tensor numbers = Tensor::zeros({3}, {.dtype = DType::f64});

@@ -38,6 +38,7 @@ void connect_devices(const Experiment& experiment, dist::ProcessGroup& group, De
 }  // namespace
 
 Device prepare_device(const Experiment& experiment, dist::ProcessGroup& group) {
+  if (group.watchdog()) group.watchdog()->set_timeout(experiment.config.distributed.patience());
   if (group.size() == 1) return experiment.choose_device();
   const Device device = experiment.choose_device(experiment.config.device == "cpu" ? 0 : dist::number_on_host(group));
   connect_devices(experiment, group, device);

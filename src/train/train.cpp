@@ -141,9 +141,8 @@ TrainResult train(const TrainRequest& request, dist::ProcessGroup& group) {
   const Experiment& experiment = request.experiment;
   const RunConfig& config = experiment.config;
   agree_on_config(group, experiment);
-  if (group.watchdog()) group.watchdog()->set_timeout(config.distributed.patience());
-  auto busy = group.busy("opening the data");
   const Device device = prepare_device(experiment, group);
+  auto busy = group.busy("opening the data");
   const data::OpenedData data = open_data(experiment, request.limits);
   busy.reset();
   agree_on_data(group, data);
@@ -160,7 +159,9 @@ TrainResult train(const TrainRequest& request, dist::ProcessGroup& group) {
     return run_to_end(trainer);
   }
 
+  busy = group.busy("preparing the run folder");
   RunStart start = start_run(config.run.dir, config.run.name, config.checkpoint.resume);
+  busy.reset();
   const files::Path run = start.directory.path();
   if (start.finished) {
     const TrainingState state = read_training_state(*start.from);

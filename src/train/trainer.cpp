@@ -101,6 +101,7 @@ void Trainer::share_state() {
 }
 
 void Trainer::load(const Checkpoint& checkpoint) {
+  const auto busy = group_.busy("reading a checkpoint");
   state_ = read_training_state(checkpoint);
   if (state_.epoch_steps > 0 && state_.epoch_steps != epoch_steps_) {
     throw CheckpointError(
@@ -333,7 +334,7 @@ bool Trainer::out_of_time() const {
 
 std::string Trainer::stop_reason() const {
   if (signals_ && signals_->requested()) return std::string(signals_->name());
-  return settings_.max_time ? format("trainer.max_time ({})", settings_.max_time->text()) : "a signal to another rank";
+  return out_of_time() ? format("trainer.max_time ({})", settings_.max_time->text()) : "a signal to another rank";
 }
 
 double Trainer::seconds() const { return seconds_before_ + seconds_since(begin_); }

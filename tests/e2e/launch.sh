@@ -184,7 +184,7 @@ begin -n 2 "${train[@]}"
 mpirun_process=$(ps -o pid= --ppid "$launcher" | tr -d ' ')
 kill -9 "$launcher"
 wait "$launcher" 2>/dev/null || true
-for _ in $(seq 30); do
+for _ in $(seq 100); do
   ! no_rank_lives || [ -e "/proc/$mpirun_process" ] || break
   sleep 0.1
 done

@@ -152,6 +152,84 @@ TEST_CASE("DistributedDataParallel: parameters that some ranks or all leave out,
   });
 }
 
+TEST_CASE("DistributedDataParallel: parameters that nobody uses get zeros, on any number of ranks") {
+  struct Half : nn::Module {
+    nn::Linear& used = register_module("used", nn::Linear(4, 2));
+    nn::Linear& unused = register_module("unused", nn::Linear(4, 2));
+    Tensor forward(const Tensor& x) override { return used(x); }
+  };
+  for (const int ranks : {1, 2}) {
+    Failures failures;
+    dist::run_ranks(ranks, [&](ProcessGroup& group) {
+      nn::DistributedDataParallel model(Half{}, {.process_group = &group});
+      model(Tensor::ones({1, 4})).sum().backward();
+      for (const nn::NamedTensor& named : model.named_parameters()) {
+        const double wanted = named.name.find("unused") == named.name.npos ? 1 : 0;
+        failures.expect(distance(named.tensor.grad(), full_like(named.tensor, wanted)) == 0);
+      }
+    });
+  }
+}
+
+TEST_CASE("DistributedDataParallel: gradients that somebody set are added to, and sent") {
+  Failures failures;
+  dist::run_ranks(2, [&](ProcessGroup& group) {
+    // Buckets go out while the pass runs: each parameter is one.
+    nn::DistributedDataParallel model(make_model(), {.process_group = &group, .bucket_cap_mb = 0});
+    for (const double before : {0.0, 1.0}) {
+      for (const Tensor& parameter : model.parameters()) Tensor(parameter).zero_grad();
+      model(samples(group.rank(), 0)).pow(2).mean().backward();
+      std::vector<Tensor> wanted;
+      for (const Tensor& parameter : model.parameters()) wanted.push_back(parameter.grad() + before);
+      for (const Tensor& parameter : model.parameters()) Tensor(parameter).set_grad(full_like(parameter, before));
+      model(samples(group.rank(), 0)).pow(2).mean().backward();
+      for (size_t i = 0; i < wanted.size(); ++i)
+        failures.expect(distance(model.parameters()[i].grad(), wanted[i]) < 1e-6);
+    }
+  });
+}
+
+TEST_CASE("DistributedDataParallel: after a backward pass that threw on all ranks the next one is whole") {
+  Failures failures;
+  dist::run_ranks(3, [&](ProcessGroup& group) {
+    nn::DistributedDataParallel model(make_model(), {.process_group = &group, .bucket_cap_mb = 0});
+    bool fails = true;
+    model.parameters()[1].register_hook([&](const Tensor&) -> Tensor {
+      if (fails) throw DataError("a hook that fails");
+      return {};
+    });
+    int caught = 0;
+    try {
+      model(samples(group.rank(), 0)).pow(2).mean().backward();
+    } catch (const DataError&) {
+      ++caught;
+    }
+    failures.expect(caught == 1);
+    fails = false;
+    for (const Tensor& parameter : model.parameters()) Tensor(parameter).zero_grad();
+    model(samples(group.rank(), 1)).pow(2).mean().backward();
+    nn::Sequential alone = make_model();
+    alone.load_state_dict(model.module().state_dict());
+    for (int rank = 0; rank < 3; ++rank) (alone(samples(rank, 1)).pow(2).mean() / 3.0).backward();
+    for (size_t i = 0; i < alone.parameters().size(); ++i) {
+      failures.expect(distance(model.parameters()[i].grad(), alone.parameters()[i].grad()) < 1e-6);
+    }
+  });
+}
+
+TEST_CASE("a parameter is in one arena at a time") {
+  nn::Sequential model = make_model();
+  {
+    const optim::ParameterArena arena({model.named_parameters()});
+    CHECK_THROWS_WITH_AS(optim::ParameterArena({model.named_parameters()}),
+                         "arena: 0.weight is in another ParameterArena", ArgumentError);
+  }
+  optim::ParameterArena again({model.named_parameters()});
+  model(samples(0, 0)).sum().backward();
+  again.collect_gradients();
+  CHECK(again.gradients()[0].abs().max().item() > 0);
+}
+
 TEST_CASE("DistributedDataParallel: another model on a rank is told by its name, before anything is exchanged") {
   const auto run = [] {
     dist::run_ranks(3, [&](ProcessGroup& group) {

@@ -168,6 +168,19 @@ TEST_CASE("with distributed.zero optimizer state is put together on rank 0 alone
   }
 }
 
+TEST_CASE("all ranks go on with rank 0's frozen weights, whatever they drew themselves") {
+  const QuietLog quiet;
+  const TemporaryFolder folder;
+  const std::string config = std::string(kFrame) + kModels[0].text;
+  const auto train_as = [&](int ranks, const std::vector<std::string>& more) {
+    std::vector<std::string> overrides = {run_dir(folder, "frozen"), "model.weights={freeze: [\".*weight\"]}"};
+    overrides.insert(overrides.end(), more.begin(), more.end());
+    return train_with_ranks(ranks, config, overrides).step;
+  };
+  CHECK(train_as(1, {"trainer.max_steps=9"}) == 9);
+  CHECK(train_as(3, {"trainer.max_steps=14", "checkpoint.resume=auto", "seed=99"}) == 14);
+}
+
 TEST_CASE("a checkpoint keeps its bits on any number of ranks, with their optimizer state shared out or not") {
   const QuietLog quiet;
   const TemporaryFolder folder;
