@@ -38,7 +38,7 @@ row() {
 
 echo "| ranks | global batch | step ms | samples/s | speed-up | compute ms | exchange alone ms | sum ms | hidden |"
 echo "|---|---|---|---|---|---|---|---|---|"
-for batch in 512 1024; do
+for batch in ${BATCHES:-512 1024}; do
   overrides=("data.batch_size=$batch")
   measure "one-$batch" "$rstorch" bench
   row 1 "$batch" "$work/one-$batch"

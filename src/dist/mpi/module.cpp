@@ -89,7 +89,7 @@ class Progress {
 
  private:
   void run() {
-    constexpr auto kPause = std::chrono::microseconds(50);
+    constexpr auto kPause = std::chrono::milliseconds(1);
     std::unique_lock lock(mutex_);
     for (;;) {
       changed_.wait(lock, [this] { return stopping_ || under_way_ > 0; });
