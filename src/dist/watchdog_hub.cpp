@@ -77,7 +77,7 @@ class Watchdog::Hub final : public Watchdog::Thread {
       case MessageKind::failure:
         add_failure(rank, Failure::unpack(message.payload));
         return;
-      case MessageKind::given_up:  // rank 1 prints it
+      case MessageKind::given_up:  // rank 1's machine has printed it
         conclude_for_all(Verdict::unpack(message.payload), rank != 1);
         return;
       case MessageKind::goodbye:

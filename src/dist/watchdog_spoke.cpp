@@ -86,14 +86,22 @@ class Watchdog::Spoke final : public Watchdog::Thread {
     conclude(std::move(verdict), true, true);
   }
 
-  // Rank 1 reports it; and where rank 0's whole machine may be gone, the first rank on another one.
   void give_up(const std::string& what, bool died) {
     Verdict verdict;
     verdict.message = format("rank 0 (process {} on {}) {}; rank {} is at {}{}", group_.rank0.process,
                              group_.rank0.host, what, rank(), place_text(last_status()), collective());
     if (died) verdict.hint = death_hint(0, group_.rank0.host);
     connection_.send(MessageKind::given_up, verdict.pack());
-    conclude(std::move(verdict), true, rank() == 1 || (!died && rank() == group_.first_elsewhere));
+    conclude(std::move(verdict), true, is_to_report());
+  }
+
+  // Where rank 0 is lost others may be too: the first of its machine that notices reports it, and, since all of that
+  // may be gone, the first rank on another one.
+  bool is_to_report() {
+    if (rank() == group_.first_elsewhere) return true;
+    if (group_.rank0.host != host_name()) return false;
+    claim_ = claim(format("rstorch-{:016x}", group_.token));
+    return claim_.is_open();
   }
 
   std::string collective() {
@@ -119,6 +127,7 @@ class Watchdog::Spoke final : public Watchdog::Thread {
 
   Group group_;
   Connection& connection_;
+  Descriptor claim_;  // to report for this machine
   Time heard_;
   bool busy_ = false;                         // any rank
   bool said_busy_ = false;                    // this one
