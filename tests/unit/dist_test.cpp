@@ -104,13 +104,15 @@ TEST_CASE("a rank that fails ends the others' waiting, and its error is what is 
 }
 
 TEST_CASE("a rank that fails with a collective under way: its error is thrown, though the others give up before") {
-  struct Slow {
-    ~Slow() { std::this_thread::sleep_for(std::chrono::milliseconds(5)); }
+  struct Pause {
+    std::chrono::milliseconds time;
+    ~Pause() { std::this_thread::sleep_for(time); }
   };
   const auto rank = [](ProcessGroup& group) {
     if (group.rank() == 2) return;  // so that the collective is never complete
     const Tensor x = Tensor::ones({4});
-    const Slow slow;  // between the end of the work and the catch of the exception
+    // Between the end of the work and the catch of the exception.
+    const Pause pause{std::chrono::milliseconds(group.rank() == 1 ? 5 : 0)};
     const dist::WorkPtr work = group.start_all_reduce(x, ReduceOp::sum, "x");
     if (group.rank() == 1) throw DataError("sample 5 is damaged");
     work->wait();
