@@ -63,16 +63,10 @@ ncclDataType_t type_of(DType dtype) {
       return ncclFloat32;
     case DType::f64:
       return ncclFloat64;
-    case DType::f16:
-      return ncclFloat16;
-    case DType::bf16:
-      return ncclBfloat16;
     case DType::i64:
       return ncclInt64;
-    case DType::i32:
+    default:  // of the dtypes that ranks reduce there is one left
       return ncclInt32;
-    default:
-      return ncclUint8;
   }
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/quiet_thread.h"
 
 namespace rstorch::dist {
 namespace {
@@ -24,7 +25,7 @@ constexpr const char* kHint = "NCCL_DEBUG=INFO shows what NCCL does; distributed
 void run_for_at_most(milliseconds limit, std::function<void()> call) {
   std::packaged_task<void()> task(std::move(call));
   const std::future<void> returned = task.get_future();
-  std::thread(std::move(task)).detach();
+  quiet_thread(std::move(task)).detach();
   returned.wait_for(limit);
 }
 
@@ -79,7 +80,7 @@ class NcclGroup::Communicator {
       NcclApi::Comm comm = nullptr;
       const int code = api_.init_rank(comm, id, options_.size, options_.rank, options_.device);
       comm_ = comm;
-      finish(code, format("NCCL {} connects the ranks", api_.version));
+      finish(code, format("NCCL {} connects the ranks", api_.version), options_.timeout);
       queue_ = api_.make_queue(options_.device);
       ready_ = api_.make_event(options_.device);
     } catch (...) {
@@ -93,7 +94,8 @@ class NcclGroup::Communicator {
   void start(const Operation& operation, F&& launch) {
     api_.record(ready_, options_.compute());
     api_.wait(queue_, ready_);
-    finish(locked([&] { return launch(live(), queue_); }), operation.call.what);
+    const milliseconds limit = options_.watchdog ? milliseconds::max() : options_.timeout;
+    finish(locked([&] { return launch(live(), queue_); }), operation.call.what, limit);
     api_.record(operation.end, queue_);
   }
 
@@ -119,14 +121,16 @@ class NcclGroup::Communicator {
     return call();
   }
 
-  // Waits until NCCL has taken the call that returned `code`: the first one of a kind makes connections.
-  void finish(int code, const std::string& what) {
-    const Clock::time_point deadline = Clock::now() + options_.timeout;
+  // Waits until NCCL has taken the call that returned `code`: the first one of a kind makes connections. A collective
+  // that somebody watches needs no limit: the watchdog names the rank that does not come, and waits for one that is
+  // busy.
+  void finish(int code, const std::string& what, milliseconds limit) {
+    const Clock::time_point begin = Clock::now();
     while (code == NcclApi::kInProgress) {
       if (options_.watchdog) options_.watchdog->check();
-      if (Clock::now() > deadline) {
+      if (std::chrono::duration_cast<milliseconds>(Clock::now() - begin) > limit) {
         throw DistError(format("rank {}: {}: not done after {:.1f} s", options_.rank, what,
-                               std::chrono::duration<double>(options_.timeout).count()),
+                               std::chrono::duration<double>(limit).count()),
                         kHint, 6);
       }
       std::this_thread::sleep_for(kPause);
@@ -166,7 +170,8 @@ class NcclGroup::Communicator {
 // The thread that follows what is under way.
 class NcclGroup::Follower {
  public:
-  explicit Follower(Communicator& communicator) : communicator_(communicator), thread_([this] { run(); }) {}
+  explicit Follower(Communicator& communicator)
+      : communicator_(communicator), thread_(quiet_thread([this] { run(); })) {}
 
   // Once what is under way is complete, or does not seem to become so: false then.
   bool stop() {

@@ -21,7 +21,7 @@ class NcclGroup final : public DeviceGroup {
     int rank = 0;
     int size = 1;
     int device = 0;
-    std::chrono::milliseconds timeout{60'000};  // to connect the ranks, and for a collective to be taken
+    std::chrono::milliseconds timeout{60'000};  // to connect the ranks; without a watchdog also for a collective to be taken
     std::chrono::milliseconds ending{1000};     // to abort or to take leave
     std::function<NcclApi::Queue()> compute;    // the calling thread's queue of work to the device
     const Watchdog* watchdog = nullptr;         // must outlive the group

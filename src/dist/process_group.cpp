@@ -31,16 +31,26 @@ class SingleGroup final : public ProcessGroup {
   }
 };
 
+// What a backend says of a call of its own, with the collective that it is about.
+template <class F>
+auto naming(int rank, std::string_view collective, F&& call) {
+  try {
+    return call();
+  } catch (const DistError& error) {
+    throw DistError(format("rank {}: {}: {}", rank, collective, error.what()), error.hint(), error.code() % 100);
+  }
+}
+
 // Tells the watchdog when the collective is complete, and asks whether the group is lost while it is not.
 class WatchedWork final : public Work {
  public:
-  WatchedWork(WorkPtr work, ProcessGroup& group, uint64_t sequence)
-      : work_(std::move(work)), group_(group), sequence_(sequence) {}
+  WatchedWork(WorkPtr work, ProcessGroup& group, std::string collective, uint64_t sequence)
+      : work_(std::move(work)), group_(group), collective_(std::move(collective)), sequence_(sequence) {}
 
   bool done() override {
     if (done_) return true;
     group_.throw_if_lost();
-    done_ = work_->done();
+    done_ = naming(group_.rank(), collective_, [&] { return work_->done(); });
     if (done_) group_.watchdog()->completed(sequence_);
     return done_;
   }
@@ -48,6 +58,7 @@ class WatchedWork final : public Work {
  private:
   WorkPtr work_;
   ProcessGroup& group_;
+  std::string collective_;
   uint64_t sequence_;
   bool done_ = false;
 };
@@ -57,6 +68,13 @@ std::string size_text(size_t bytes) {
   if (bytes < 1'000'000) return format("{:.1f} kB", double(bytes) / 1e3);
   return format("{:.1f} MB", double(bytes) / 1e6);
 }
+
+// Says all that must be the same on all ranks beside the dtype and the count: for messages and the fingerprint.
+std::string reduce_kind(ReduceOp op) {
+  if (op == ReduceOp::sum) return "all_reduce";
+  return op == ReduceOp::min ? "all_reduce (min)" : "all_reduce (max)";
+}
+std::string broadcast_kind(int root) { return root == 0 ? "broadcast" : format("broadcast from rank {}", root); }
 
 // FNV-1a: the same on all machines.
 uint64_t fingerprint_of(std::string_view kind, DType dtype, size_t count) {
@@ -107,25 +125,26 @@ void ProcessGroup::throw_if_lost() const {
 std::string ProcessGroup::announce(std::string_view kind, DType dtype, size_t count, std::string_view what) {
   throw_if_lost();
   ++sequence_;
-  std::string text = format("{} of {} ({})", kind, what, size_text(count * size_of(dtype)));
+  const std::string text = format("{} of {} ({})", kind, what, size_text(count * size_of(dtype)));
   if (watchdog_) watchdog_->started(sequence_, fingerprint_of(kind, dtype, count), text);
-  return text;
+  return format("{}, collective #{}", text, sequence_);
 }
 
 template <class F>
 WorkPtr ProcessGroup::watched(std::string_view kind, DType dtype, size_t count, std::string_view what, F&& start) {
-  announce(kind, dtype, count, what);
+  std::string collective = announce(kind, dtype, count, what);
   if (!watchdog_) return start();
-  return std::make_unique<WatchedWork>(start(), *this, sequence_);
+  WorkPtr work = naming(rank_, collective, start);
+  return std::make_unique<WatchedWork>(std::move(work), *this, std::move(collective), sequence_);
 }
 
 template <class F>
 WorkPtr ProcessGroup::on_device(std::string_view kind, const Tensor& x, std::string_view what, F&& start) {
-  const std::string announced = announce(kind, x.dtype(), size_t(x.numel()), what);
+  std::string collective = announce(kind, x.dtype(), size_t(x.numel()), what);
   const auto completed = [watchdog = watchdog_.get(), sequence = sequence_] {
     if (watchdog) watchdog->completed(sequence);
   };
-  return start(DeviceGroup::Call{format("{}, collective #{}", announced, sequence_), completed});
+  return start(DeviceGroup::Call{std::move(collective), completed});
 }
 
 WorkPtr ProcessGroup::start_all_reduce(const Tensor& x, ReduceOp op, std::string_view what) {
@@ -136,13 +155,13 @@ WorkPtr ProcessGroup::start_all_reduce(const Tensor& x, ReduceOp op, std::string
   if (size_ == 1 || x.numel() == 0) return std::make_unique<Done>();
   const size_t count = size_t(x.numel());
   if (uses_device_group(x)) {
-    return on_device("all_reduce", x, what, [&](DeviceGroup::Call call) {
+    return on_device(reduce_kind(op), x, what, [&](DeviceGroup::Call call) {
       return device_group_->all_reduce(std::move(call), memory_of(x), count, x.dtype(), op);
     });
   }
   const Tensor host = on_host(x);
   WorkPtr work =
-      watched("all_reduce", x.dtype(), count, what, [&] { return reduce(memory_of(host), count, x.dtype(), op); });
+      watched(reduce_kind(op), x.dtype(), count, what, [&] { return reduce(memory_of(host), count, x.dtype(), op); });
   return back_to_device(std::move(work), host, x);
 }
 
@@ -154,14 +173,14 @@ void ProcessGroup::broadcast(const Tensor& x, std::string_view what, int root) {
   require(x, what);
   if (size_ == 1 || x.numel() == 0) return;
   if (uses_device_group(x)) {
-    return on_device("broadcast", x, what,
+    return on_device(broadcast_kind(root), x, what,
                      [&](DeviceGroup::Call call) {
                        return device_group_->broadcast(std::move(call), memory_of(x), x.bytes(), root);
                      })
         ->wait();
   }
   const Tensor host = on_host(x);
-  WorkPtr work = watched("broadcast", x.dtype(), size_t(x.numel()), what,
+  WorkPtr work = watched(broadcast_kind(root), x.dtype(), size_t(x.numel()), what,
                          [&] { return spread(memory_of(host), x.bytes(), root); });
   back_to_device(std::move(work), host, x)->wait();
 }

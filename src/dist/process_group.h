@@ -116,7 +116,7 @@ class ProcessGroup {
   // The same for one of the device's group.
   template <class F>
   WorkPtr on_device(std::string_view kind, const Tensor& x, std::string_view what, F&& start);
-  // Numbers it and tells whoever watches. "all_reduce of gradients of 2.weight (2.1 MB)".
+  // Numbers it and tells whoever watches. "all_reduce of gradients of 2.weight (2.1 MB), collective #12".
   std::string announce(std::string_view kind, DType dtype, size_t count, std::string_view what);
   bool uses_device_group(const Tensor& x) const { return device_group_ && !x.device().is_cpu(); }
 

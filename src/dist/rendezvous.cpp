@@ -206,8 +206,7 @@ Connection connect_to_rank0(const Endpoint& rank0, const Hello& hello, Time dead
   for (const auto& [address, failure] : failures) tried.push_back(format("{}: {}", address, failure));
   throw DistError(
       format("rank {} on {} cannot reach rank 0 (process {} on {}). Tried {}", hello.rank, hello.host, rank0.process,
-             rank0.host,
-             tried.empty() ? "nothing: rank 0 has no address but loopback" : join(tried, "; ")),
+             rank0.host, tried.empty() ? "nothing: rank 0 has no address but loopback" : join(tried, "; ")),
       kHint);
 }
 
@@ -258,7 +257,7 @@ Group join_rank0(int rank, int size, milliseconds patience, const Broadcast& bro
   if (!rank0.trouble.empty()) throw DistError(rank0.trouble);
   const Time deadline = Clock::now() + patience;
   const Hello hello{rank0.token, rank, size, ::getpid(), host_name()};
-  Group group{{rank0.host, rank0.process, connect_to_rank0(rank0, hello, deadline)}};
+  Group group{{rank0.host, rank0.process, connect_to_rank0(rank0, hello, deadline)}, rank0.token};
   Connection& connection = group.rank0.connection;
   // Rank 0's clock for the others may have begun a little later.
   while (wait_for(connection.socket(), POLLIN, deadline + milliseconds(2000))) {

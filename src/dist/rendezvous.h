@@ -39,6 +39,7 @@ std::vector<Peer> gather_ranks(int size, milliseconds patience, const Broadcast&
 
 struct Group {
   Peer rank0;
+  uint64_t token = 0;        // of this group alone
   int first_elsewhere = -1;  // the lowest rank on another machine than rank 0's; -1: none
 };
 // On the other ranks. Returns when all are there. Throws DistError.

@@ -23,6 +23,8 @@ struct Address {
 // only.
 std::vector<Address> local_addresses();
 std::string host_name();
+// Open on the first that claims the name on this machine, as long as that one lives and keeps it.
+Descriptor claim(const std::string& name);
 
 struct Listener {
   Descriptor socket;

@@ -16,6 +16,8 @@
 namespace rstorch::dist {
 namespace {
 
+constexpr const char* kHint = "all ranks must make the same calls in the same order, and wait for what they started";
+
 // What the n-th call of a rank wants.
 struct Call {
   enum class Kind { reduce, spread, gather } kind = Kind::reduce;
@@ -89,6 +91,11 @@ void run(const std::vector<Call>& calls) {
   }
 }
 
+// This rank cannot go on because of another one, whose exception is the cause.
+struct GaveUp : DistError {
+  using DistError::DistError;
+};
+
 // Where the ranks meet. The last to come does the work of all: nobody touches its tensors before that.
 class Meeting {
  public:
@@ -144,7 +151,7 @@ class Meeting {
   bool complete_locked(uint64_t number) {
     const auto round = rounds_.find(number);
     if (round != rounds_.end() && round->second.complete) return true;
-    if (!lost_.empty()) throw DistError(lost_);
+    if (!lost_.empty()) throw GaveUp(lost_, kHint);
     return false;
   }
 
@@ -208,22 +215,26 @@ void run_ranks(int size, const std::function<void(ProcessGroup& group)>& rank) {
   const int threads = std::max(1, omp_get_max_threads() / size);
   Meeting meeting(size);
   std::mutex mutex;
-  std::exception_ptr first;
+  std::exception_ptr cause, consequence;  // the first of each
   const auto run_one = [&](int number) {
     omp_set_num_threads(threads);
     try {
       ThreadGroup group(meeting, number, size);
       rank(group);
+    } catch (const GaveUp&) {
+      const std::lock_guard lock(mutex);
+      if (!consequence) consequence = std::current_exception();
     } catch (...) {
       const std::lock_guard lock(mutex);
-      if (!first) first = std::current_exception();
+      if (!cause) cause = std::current_exception();
       meeting.give_up(format("rank {} failed", number));
     }
   };
   std::vector<std::jthread> ranks;
   for (int number = 0; number < size; ++number) ranks.emplace_back(run_one, number);
   ranks.clear();  // joins
-  if (first) std::rethrow_exception(first);
+  if (cause) std::rethrow_exception(cause);
+  if (consequence) std::rethrow_exception(consequence);
 }
 
 }  // namespace rstorch::dist

@@ -24,7 +24,7 @@ class RankLost : public DistError {
  public:
   RankLost(const std::string& message, std::string hint, bool to_report)
       : DistError(message, std::move(hint), 2), to_report_(to_report) {}
-  // Whether this rank is the one to print it: rank 0, or rank 1 where rank 0 is lost.
+  // Whether this rank is the one to print it: rank 0, or where that is lost one of its machine and one elsewhere.
   bool to_report() const { return to_report_; }
 
  private:

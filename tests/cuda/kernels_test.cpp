@@ -1,13 +1,13 @@
-// The CUDA module's kernels against the CPU's. Where there is no GPU, each test says so and does nothing.
+// The CUDA module's kernels against the CPU's.
 #include <cmath>
 
 #include <doctest/doctest.h>
 
-#include "cuda/gpu.h"
 #include "kernels/elementwise.h"
 #include "kernels/random.h"
 #include "ops/ops.h"
 #include "tensor/generator.h"
+#include "tensor/runtime.h"
 
 using namespace rstorch;
 
@@ -135,14 +135,12 @@ void compare_binary() {
 }  // namespace
 
 TEST_CASE("elementwise kernels on cuda and cpu") {
-  if (!has_gpu()) return;
   manual_seed(1);
   [&]<class... F>(TypeList<F...>) { (compare_unary<F>(), ...); }(kernels::UnaryOps{});
   [&]<class... F>(TypeList<F...>) { (compare_binary<F>(), ...); }(kernels::BinaryOps{});
 }
 
 TEST_CASE("numbers as operands on cuda and cpu") {
-  if (!has_gpu()) return;
   for (const DType dtype : {kFloat32, kFloat64, kBFloat16, kFloat16}) {
     const Tensor x = numbers(dtype, shape());
     for (const Layout& layout : layouts) {
@@ -156,7 +154,6 @@ TEST_CASE("numbers as operands on cuda and cpu") {
 }
 
 TEST_CASE("a number is not rounded to the tensor's dtype, wherever the element lies") {
-  if (!has_gpu()) return;
   // 8 go 16 bytes at a time, 7 one by one. In bf16 1 + 1.0117 rounds up, 1 + bf16(1.0117) down.
   for (const int64_t count : {8, 7}) {
     const Tensor y = Tensor::ones({count}, {kBFloat16, "cuda"}) + 1.0117;
@@ -165,7 +162,6 @@ TEST_CASE("a number is not rounded to the tensor's dtype, wherever the element l
 }
 
 TEST_CASE("copies and fills on cuda and cpu, from every dtype to every dtype") {
-  if (!has_gpu()) return;
   [&]<class... T>(TypeList<T...> all) {
     for (const DType from : {dtype_of<T>()...}) {
       const Tensor x = numbers(kFloat32, shape()).abs().to(from);  // a negative number as u8 is anyone's guess
@@ -184,7 +180,6 @@ TEST_CASE("copies and fills on cuda and cpu, from every dtype to every dtype") {
 }
 
 TEST_CASE("random numbers are the CPU's") {
-  if (!has_gpu()) return;
   for (const uint64_t first : {0, 1, 3, 1000}) {
     for (const DType dtype : {kFloat32, kFloat64, kBFloat16, kFloat16}) {
       const RandomKey key = {.seed = 7, .layer = 3, .step = 11, .first = first};
@@ -204,7 +199,6 @@ TEST_CASE("random numbers are the CPU's") {
 }
 
 TEST_CASE("matrix products on cuda and cpu, transposed, batched and broadcast") {
-  if (!has_gpu()) return;
   for (const DType dtype : {kFloat32, kFloat64, kInt64, kInt32}) {
     const Tensor a = numbers(dtype, {3, 17, 29}), b = numbers(dtype, {3, 29, 23});
     const Tensor a_cuda = a.to("cuda"), b_cuda = b.to("cuda");
@@ -220,7 +214,6 @@ TEST_CASE("matrix products on cuda and cpu, transposed, batched and broadcast") 
 }
 
 TEST_CASE("memory that runs out on cuda is an error that names the device") {
-  if (!has_gpu()) return;
   try {
     Tensor::empty({int64_t(1) << 43}, {.device = "cuda"});
     FAIL("nothing was thrown");

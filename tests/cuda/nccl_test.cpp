@@ -1,4 +1,6 @@
 // The host's side of NCCL, with a script in NCCL's place and threads as ranks.
+#include <tuple>
+
 #include <doctest/doctest.h>
 
 #include "cuda/scripted_nccl.h"
@@ -45,9 +47,9 @@ NcclGroup::Options options_of(int rank, int size) {
   return out;
 }
 
-void attach(ProcessGroup& group) {
+void attach(ProcessGroup& group, std::chrono::milliseconds timeout = 20s) {
   NcclGroup::Options options = options_of(group.rank(), group.size());
-  options.timeout = 20s;
+  options.timeout = timeout;
   options.watchdog = group.watchdog();
   group.attach(std::make_unique<NcclGroup>(api, dist::share_nccl_id(api, group), options));
 }
@@ -106,12 +108,17 @@ TEST_CASE("CUDA tensors of a process group go over NCCL, those of the CPU as bef
     const Tensor all = group.all_gather(on_gpu(rank, DType::bf16), "all");
     failures.expect(all.shape() == Shape{3, 1000});
     for (int i = 0; i < 3; ++i) failures.expect(all_are(all.select(0, i), i));
+    const Tensor parts = Tensor::full({3, 1000}, -1, {.device = "cuda"});
+    parts.select(0, rank).fill_(rank);
+    const WorkPtr gathered = group.start_all_gather_in_place(parts, "parts");
+    gathered->wait();
+    for (int i = 0; i < 3; ++i) failures.expect(all_are(parts.select(0, i), i));
     const Tensor on_cpu = Tensor::ones({2});
     group.all_reduce(on_cpu, "on the CPU");
     failures.expect(on_cpu.sum().item() == 6);
     group.barrier("end");
   });
-  CHECK(nccl_script->rounds.size() == 4 * 3 + 2);  // none of the CPU's
+  CHECK(nccl_script->rounds.size() == 4 * 3 + 3);  // none of the CPU's
   CHECK(nccl_script->destroys == 3);
   CHECK(nccl_script->aborts == 0);
 }
@@ -183,16 +190,21 @@ TEST_CASE("a collective that NCCL takes late, not at all, or refuses") {
 
 TEST_CASE("a collective is told to be complete though nobody waits for it, and its event is used again") {
   ScriptedNccl& script = new_script();
-  std::atomic<int> completed = 0;
+  std::atomic<int> completed = 0, signals = 0;
   NcclGroup group(api, some_id(), options_of(0, 1));
   float x = 1;
   for (int count = 1; count <= 50; ++count) {
-    const WorkPtr work = group.broadcast({"broadcast of x", [&] { ++completed; }}, &x, sizeof x, 0);
+    const auto complete = [&] {
+      signals += scripted::takes_signals();
+      ++completed;
+    };
+    const WorkPtr work = group.broadcast({"broadcast of x", complete}, &x, sizeof x, 0);
     const auto start = Clock::now();
     while (completed < count && seconds_since(start) < 10) std::this_thread::sleep_for(100us);
     REQUIRE(completed == count);
     CHECK(work->done());
   }
+  CHECK(signals == 0);        // the thread that tells leaves them to the program's own
   CHECK(script.events <= 3);  // what was queued before; this collective; the last one, just complete
 }
 
@@ -223,6 +235,7 @@ TEST_CASE("an error of another rank ends all collectives, with its text") {
   CHECK(error_of([&] { group.broadcast(call("broadcast of y"), &x, sizeof x, 0); }) == wanted);
   CHECK(error_of([&] { group.check(); }) == wanted);
   CHECK(script.aborts == 1);
+  CHECK(script.aborts_with_signals == 0);
 }
 
 TEST_CASE("an error while NCCL takes the next collective") {
@@ -264,41 +277,105 @@ TEST_CASE("an abort that hangs is not waited for") {
   nccl_script.release();  // the thread that hangs has it still
 }
 
-TEST_CASE("a rank that does not come: the watchdog names it to a rank that waits for the device, in time") {
+// NCCL's time-out is the watchdog's, as in a run. The first collective of a kind makes connections, and NCCL takes it
+// when all ranks have come.
+TEST_CASE("a rank that does not come: the watchdog names it to a rank that waits, in time") {
+  constexpr auto kTimeout = 1000ms;
+  for (const bool is_first_of_its_kind : {false, true}) {
+    CAPTURE(is_first_of_its_kind);
+    ScriptedNccl& script = new_script();
+    Failures failures;
+    std::atomic<int> last_resorts = 0, named = 0;
+    std::atomic<double> took = 0;
+    const auto run = [&] {
+      dist::run_ranks(2, [&](ProcessGroup& group) {
+        watch(group, kTimeout, last_resorts);
+        attach(group, kTimeout);
+        group.barrier("all are connected");
+        group.watchdog()->set_step(12);
+        const auto start = Clock::now();
+        try {
+          if (!group.is_root()) {
+            while (true) {  // it hangs in its own code, which asks the watchdog now and then
+              group.watchdog()->check();
+              std::this_thread::sleep_for(1ms);
+            }
+          }
+          if (is_first_of_its_kind) script.never_taken();
+          group.all_reduce(on_gpu(1), "gradients of fc.weight");
+          group.barrier("what comes next");
+        } catch (const dist::RankLost& lost) {
+          const std::string text = lost.what();
+          named += contains(text, "rank 1 (process ") && contains(text, "hangs at step 12") &&
+                   contains(text, "all_reduce of gradients of fc.weight (4.0 kB)");
+          failures.expect(lost.exit_code() == ExitCode::distributed);
+          took = std::max(took.load(), seconds_since(start));
+          throw;
+        }
+      });
+    };
+    CHECK_THROWS_AS(run(), dist::RankLost);
+    CHECK(named == 2);
+    CHECK(took < 1 + 3);
+    CHECK(script.aborts >= 1);
+    CHECK(last_resorts == 0);  // the abort let rank 0 go on
+  }
+}
+
+TEST_CASE("a rank that is busy is waited for, also by the first collective of a kind") {
+  constexpr auto kTimeout = 500ms;
   ScriptedNccl& script = new_script();
   Failures failures;
-  std::atomic<int> last_resorts = 0, named = 0;
-  std::atomic<double> took = 0;
-  const auto run = [&] {
-    dist::run_ranks(2, [&](ProcessGroup& group) {
-      watch(group, 1000ms, last_resorts);
-      attach(group);
-      group.watchdog()->set_step(12);
-      const auto start = Clock::now();
-      try {
-        if (!group.is_root()) {
-          while (true) {  // it hangs in its own code, which asks the watchdog now and then
-            group.watchdog()->check();
-            std::this_thread::sleep_for(1ms);
-          }
-        }
-        group.all_reduce(on_gpu(1), "gradients of fc.weight");
-        group.barrier("what comes next");
-      } catch (const dist::RankLost& lost) {
-        const std::string text = lost.what();
-        named += contains(text, "rank 1 (process ") && contains(text, "hangs at step 12") &&
-                 contains(text, "all_reduce of gradients of fc.weight (4.0 kB)");
-        failures.expect(lost.exit_code() == ExitCode::distributed);
-        took = std::max(took.load(), seconds_since(start));
-        throw;
-      }
-    });
+  std::atomic<int> last_resorts = 0;
+  dist::run_ranks(2, [&](ProcessGroup& group) {
+    watch(group, kTimeout, last_resorts);
+    attach(group, kTimeout);
+    group.barrier("all are connected");
+    if (group.is_root()) {
+      script.never_taken();
+      const auto busy = group.busy("writing a checkpoint");
+      group.barrier("rank 0 is busy");
+      std::this_thread::sleep_for(2 * kTimeout);
+      script.polls_until_done = 0;
+    } else {
+      group.barrier("rank 0 is busy");
+    }
+    const Tensor x = on_gpu(1);
+    group.all_reduce(x, "x");
+    failures.expect(all_are(x, 2));
+  });
+  CHECK(last_resorts == 0);
+}
+
+TEST_CASE("ranks that reduce differently, or broadcast from different ranks, are told") {
+  using Start = std::function<void(ProcessGroup&, const Tensor&)>;
+  const Start reduce = [](ProcessGroup& group, const Tensor& x) {
+    group.all_reduce(x, "x", group.is_root() ? ReduceOp::sum : ReduceOp::max);
   };
-  CHECK_THROWS_AS(run(), dist::RankLost);
-  CHECK(named == 2);
-  CHECK(took < 1 + 3);
-  CHECK(script.aborts >= 1);
-  CHECK(last_resorts == 0);  // the abort let rank 0 go on
+  const Start broadcast = [](ProcessGroup& group, const Tensor& x) { group.broadcast(x, "x", group.rank()); };
+  for (const auto& [start, on_rank0, on_rank1] :
+       {std::tuple(reduce, "all_reduce of x (4.0 kB)", "all_reduce (max) of x (4.0 kB)"),
+        std::tuple(broadcast, "broadcast of x (4.0 kB)", "broadcast from rank 1 of x (4.0 kB)")}) {
+    ScriptedNccl& script = new_script();
+    script.collectives_hang = true;
+    std::atomic<int> last_resorts = 0, told = 0;
+    const auto run = [&] {
+      dist::run_ranks(2, [&](ProcessGroup& group) {
+        watch(group, 5000ms, last_resorts);
+        attach(group);
+        try {
+          start(group, on_gpu(1));
+          while (true) group.throw_if_lost();
+        } catch (const dist::RankLost& lost) {
+          told += contains(lost.what(), "the ranks do not do the same") && contains(lost.what(), on_rank0) &&
+                  contains(lost.what(), on_rank1);
+          throw;
+        }
+      });
+    };
+    CHECK_THROWS_AS(run(), dist::RankLost);
+    CHECK(told == 2);
+  }
 }
 
 TEST_CASE("a network that is stuck is noticed while the ranks go on elsewhere") {

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstring>
 #include <deque>
 #include <functional>
@@ -14,6 +15,8 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#include <pthread.h>
 
 #include "base/nccl_api.h"
 
@@ -60,8 +63,15 @@ struct ScriptedNccl {
   std::atomic<int> async_code = 0;  // of a remote error
   bool abort_hangs = false;
 
+  // From now on, until polls_until_done says otherwise.
+  void never_taken() {
+    polls_until_done = -1;
+    collective_code = NcclApi::kInProgress;
+  }
+
   // What was seen.
   std::atomic<int> aborts = 0, destroys = 0, events = 0;
+  std::atomic<int> aborts_with_signals = 0;  // on threads that take the user's signals
   std::vector<std::string> calls() {
     const std::lock_guard lock(mutex);
     return log;
@@ -151,7 +161,8 @@ inline int all_gather(NcclComm* comm, const void* mine, void* all, size_t bytes,
   return nccl_script->collective(comm, queue, "all_gather", {all, mine}, [=](std::vector<ScriptedRound::Part>& parts) {
     for (const ScriptedRound::Part& to : parts) {
       for (size_t rank = 0; rank < parts.size(); ++rank) {
-        std::memcpy(static_cast<char*>(to.data) + rank * bytes, parts[rank].from, bytes);
+        char* const place = static_cast<char*>(to.data) + rank * bytes;
+        if (place != parts[rank].from) std::memcpy(place, parts[rank].from, bytes);
       }
     }
   });
@@ -173,7 +184,15 @@ inline int async_error(NcclComm* comm, int& state) {
   return NcclApi::kDone;
 }
 
+// Whether the calling thread's is one that a signal may interrupt.
+inline bool takes_signals() {
+  sigset_t blocked;
+  pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+  return sigismember(&blocked, SIGINT) == 0;
+}
+
 inline int abort(NcclComm* comm) {
+  nccl_script->aborts_with_signals += takes_signals();
   const bool hangs = nccl_script->abort_hangs;
   if (!hangs) comm->aborted = true;
   ++nccl_script->aborts;

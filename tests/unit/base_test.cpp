@@ -1,11 +1,13 @@
-// src/base: half floats, shapes, devices, numbers, error texts.
+// src/base: half floats, shapes, devices, numbers, error texts, threads.
 #include <cmath>
+#include <csignal>
 
 #include <doctest/doctest.h>
 
 #include "base/device.h"
 #include "base/dtype.h"
 #include "base/error.h"
+#include "base/quiet_thread.h"
 #include "base/scalar.h"
 #include "base/shape.h"
 
@@ -50,6 +52,22 @@ void check_format(int exponent_bits, int mantissa_bits) {
 }
 
 }  // namespace
+
+TEST_CASE("a quiet thread takes no signals, and whoever starts it takes those that it took before") {
+  const auto is_blocked = [](int signal) {
+    sigset_t blocked;
+    pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+    return sigismember(&blocked, signal) == 1;
+  };
+  bool int_inside = false, term_inside = false;
+  quiet_thread([&] {
+    int_inside = is_blocked(SIGINT);
+    term_inside = is_blocked(SIGTERM);
+  }).join();
+  CHECK(int_inside);
+  CHECK(term_inside);
+  CHECK_FALSE(is_blocked(SIGINT));
+}
 
 TEST_CASE("bf16 and f16: all patterns, rounding to nearest even") {
   check_format<bf16>(8, 7);

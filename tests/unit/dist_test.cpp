@@ -1,6 +1,8 @@
 // What ranks tell each other, with threads as ranks; and the reducer of gradients.
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <thread>
 
 #include <doctest/doctest.h>
 
@@ -99,6 +101,54 @@ TEST_CASE("a rank that fails ends the others' waiting, and its error is what is 
   };
   CHECK_THROWS_WITH_AS(run(), "sample 5 is damaged", DataError);
   CHECK(released == 2);
+}
+
+TEST_CASE("a rank that fails with a collective under way: its error is thrown, though the others give up before") {
+  struct Pause {
+    std::chrono::milliseconds time;
+    ~Pause() { std::this_thread::sleep_for(time); }
+  };
+  const auto rank = [](ProcessGroup& group) {
+    if (group.rank() == 2) return;  // so that the collective is never complete
+    const Tensor x = Tensor::ones({4});
+    // Between the end of the work and the catch of the exception.
+    const Pause pause{std::chrono::milliseconds(group.rank() == 1 ? 5 : 0)};
+    const dist::WorkPtr work = group.start_all_reduce(x, ReduceOp::sum, "x");
+    if (group.rank() == 1) throw DataError("sample 5 is damaged");
+    work->wait();
+  };
+  for (int i = 0; i < 20; ++i) {
+    CHECK_THROWS_WITH_AS(dist::run_ranks(3, rank), "sample 5 is damaged", DataError);
+  }
+}
+
+TEST_CASE("what a backend says of a collective comes with the rank, the collective and a hint") {
+  struct Broken final : dist::Work {
+    bool done() override { throw DistError("MPI_Testall: truncated", "ask MPI", 3); }
+  };
+  class BrokenGroup final : public ProcessGroup {
+   public:
+    BrokenGroup() : ProcessGroup(1, 2) { watch(std::make_unique<dist::Watchdog>(dist::Watchdog::Options(), nullptr)); }
+    std::string_view backend() const override { return "broken"; }
+
+   private:
+    dist::WorkPtr reduce(void*, size_t, DType, ReduceOp) override { return std::make_unique<Broken>(); }
+    dist::WorkPtr spread(void*, size_t, int) override { throw DistError("MPI_Ibcast: no memory"); }
+    dist::WorkPtr gather(const void*, void*, size_t) override { return std::make_unique<Broken>(); }
+  };
+  BrokenGroup group;
+  const Tensor x = Tensor::ones({4});
+  try {
+    group.all_reduce(x, "gradients of fc.weight");
+    FAIL("it must throw");
+  } catch (const DistError& error) {
+    CHECK(std::string(error.what()) ==
+          "rank 1: all_reduce of gradients of fc.weight (16 bytes), collective #1: MPI_Testall: truncated");
+    CHECK(error.hint() == "ask MPI");
+    CHECK(error.code() == 703);
+  }
+  CHECK_THROWS_WITH_AS(group.broadcast(x, "weights"),
+                       "rank 1: broadcast of weights (16 bytes), collective #2: MPI_Ibcast: no memory", DistError);
 }
 
 TEST_CASE("ranks that call different collectives are told, and do not hang") {

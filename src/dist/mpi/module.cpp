@@ -6,7 +6,6 @@
 #include <chrono>
 #include <climits>
 #include <condition_variable>
-#include <csignal>
 #include <cstdlib>
 #include <mutex>
 #include <optional>
@@ -16,17 +15,22 @@
 #include <mpi.h>
 
 #include "base/error.h"
+#include "base/quiet_thread.h"
 #include "base/version.h"
 
 namespace rstorch::dist {
 namespace {
+
+constexpr const char* kHint =
+    "if another rank ended, what it wrote says why; else look at the network between the ranks: with "
+    "OMPI_MCA_btl_base_verbose=30 MPI says how it uses it";
 
 void check(int code, const char* call) {
   if (code == MPI_SUCCESS) return;
   char text[MPI_MAX_ERROR_STRING] = {};
   int length = 0;
   MPI_Error_string(code, text, &length);
-  throw DistError(format("{}: {}", call, std::string(text, size_t(length))));
+  throw DistError(format("{}: {}", call, std::string(text, size_t(length))), kHint);
 }
 
 MPI_Datatype type_of(DType dtype) {
@@ -37,10 +41,8 @@ MPI_Datatype type_of(DType dtype) {
       return MPI_DOUBLE;
     case DType::i64:
       return MPI_INT64_T;
-    case DType::i32:
+    default:  // of the dtypes that ranks reduce there is one left
       return MPI_INT32_T;
-    default:
-      return MPI_BYTE;
   }
 }
 
@@ -62,13 +64,7 @@ std::vector<MPI_Request> in_pieces(size_t count, F&& start) {
 // long as one is under way. Calls are made by one thread at a time, with the lock held.
 class Progress {
  public:
-  Progress() {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the main thread
-    thread_ = std::thread([this] { run(); });
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  }
+  Progress() : thread_(quiet_thread([this] { run(); })) {}
   ~Progress() {
     {
       const std::lock_guard lock(mutex_);
@@ -106,7 +102,7 @@ class Progress {
   std::condition_variable changed_;
   int under_way_ = 0;
   bool stopping_ = false;
-  std::thread thread_;
+  std::thread thread_;  // last: it uses all of the above
 };
 
 class MpiWork final : public Work {
@@ -168,11 +164,14 @@ class MpiGroup final : public ProcessGroup {
   }
 
   WorkPtr gather(const void* mine, void* all, size_t bytes) override {
-    // What is as long as a model's parameters comes in whole words.
+    // What is as long as a model's parameters comes in whole words. Open MPI counts those of all ranks together in int.
     const size_t unit = bytes % sizeof(int64_t) == 0 ? sizeof(int64_t) : 1;
     const MPI_Datatype type = unit == 1 ? MPI_BYTE : MPI_INT64_T;
-    if (bytes / unit > INT_MAX) {
-      throw ArgumentError(format("all_gather: {} bytes of each rank, at most {}", bytes, unit * INT_MAX));
+    if (size_t(size()) * (bytes / unit) > INT_MAX) {
+      throw DistError(
+          format("{} bytes of each of {} ranks, wanted at most {} of all together", bytes, size(), unit * INT_MAX),
+          format("gather less at once{}",
+                 unit == 1 ? ", or a multiple of 8 bytes of each rank: 16 GB of those may go" : ""));
     }
     const bool in_place = mine == static_cast<char*>(all) + size_t(rank()) * bytes;
     const int count = int(bytes / unit);
