@@ -33,7 +33,7 @@ struct KernelTime {
 struct ExchangeTime {
   std::string backend;
   double megabytes = 0;         // of gradients
-  double compute_ms = 0;        // a step of the same samples without the other ranks, while they do the same
+  double compute_ms = 0;        // a step of the same samples without exchange, of the slowest rank
   double communication_ms = 0;  // the gradients alone, with nothing to compute
   double waited_ms = 0;         // of a step: what is left of that when the backward pass is through
 };
