@@ -50,7 +50,7 @@ while [ "$done_" -lt "$times" ]; do
     begin=$EPOCHREALTIME
     wanted=$(hurt "$how" "$dir")
     wait "$job" 2>/dev/null || code=$?
-    for _ in $(seq 80); do
+    for _ in $(seq 150); do
       [ -n "$(all_of "$dir")" ] || break
       sleep 0.1
     done
@@ -58,7 +58,9 @@ while [ "$done_" -lt "$times" ]; do
     took=$(awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN {printf "%.1f", b - a}')
     [ "$code" -ne 0 ] || break  # through, hurt too late or not at all
     [ "$code" = "$wanted" ] || { [ "$how" = launcher ] && [ "$code" -ge 124 ]; } || fail "$how: exit code $code, not $wanted: $(cat "$work/err")"
-    awk -v took="$took" -v most="$((timeout + 3 + 2))" 'BEGIN {exit took > most}' || fail "$how: took $took s"
+    # Where the launcher is gone nobody hurries mpirun.
+    [ "$how" = launcher ] && most=15 || most=$((timeout + 3 + 2))
+    awk -v took="$took" -v most="$most" 'BEGIN {exit took > most}' || fail "$how: took $took s"
     now=$(steps_of "$dir")
     [ "${now:-0}" -ge "${before:-0}" ] || fail "$how: step $before was lost"
     for name in "$dir"/run/checkpoints/step-*; do

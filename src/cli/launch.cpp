@@ -184,6 +184,13 @@ void check_command(const Arguments& arguments) {
   }
 }
 
+std::string launch_words(const Arguments& arguments) {
+  std::string text = format("launch -n {}", arguments.ranks);
+  if (!arguments.hosts.empty()) text += format(" --hosts {}", arguments.hosts);
+  if (arguments.max_restarts > 0) text += format(" --max-restarts {}", arguments.max_restarts);
+  return text;
+}
+
 Path require_mpirun() {
   const auto mpirun = find_mpirun();
   if (!mpirun) {
@@ -271,6 +278,7 @@ ExitCode run(const Arguments& arguments) {
   const bool trains = arguments.command[0] == "train";
   const TrainWords train = trains ? read_train(arguments.command) : TrainWords();
   const RunName name = run_of(train);
+  ::setenv(kLaunchWords, launch_words(arguments).c_str(), 1);
   const std::vector<std::string> words = mpirun_words(require_mpirun(), program);
   if (arguments.dry_run) {
     print(line_for_shell(words) + "\n");

@@ -13,6 +13,9 @@ namespace rstorch::cli {
 std::optional<files::Path> find_mpirun();
 // "Open MPI 4.1.4"; of another MPI its own first line; empty: it does not run.
 std::string mpirun_version(const files::Path& mpirun);
+// In the environment of ranks: how they were launched, "launch -n 4 --hosts a:2,b:2", for whoever says how to go on.
+inline constexpr const char* kLaunchWords = "RSTORCH_LAUNCH_WORDS";
+
 inline constexpr std::string_view kMpirunFix =
     "Debian: apt-get install openmpi-bin; on a cluster: its module of Open MPI";
 

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <cerrno>  // program_invocation_name
 #include <csignal>
+#include <cstdlib>
+#include <sstream>
 
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/load.h"
+#include "cli/mpirun.h"
 #include "cli/ranks.h"
 #include "cli/shell_word.h"
 #include "train/plan.h"
@@ -29,7 +32,13 @@ struct Arguments {
 // What to type so that the run goes on, with these overrides beside those it was started with.
 std::string command_to_continue(const Arguments& arguments, const std::vector<std::string>& more) {
   const auto key = [](const std::string& override) { return override.substr(0, override.find('=')); };
-  std::vector<std::string> words = {program_invocation_name, "train", arguments.config};
+  std::vector<std::string> words = {program_invocation_name};
+  // "launch -n 4", as the launcher was called.
+  if (const char* const launch = std::getenv(kLaunchWords)) {
+    std::istringstream parts(launch);
+    for (std::string part; parts >> part;) words.push_back(part);
+  }
+  words.insert(words.end(), {"train", arguments.config});
   for (const std::string& given : arguments.overrides) {
     const auto replaces = [&](const std::string& other) { return key(other) == key(given); };
     if (std::ranges::none_of(more, replaces)) words.push_back(given);
@@ -73,6 +82,10 @@ ExitCode run(const Arguments& arguments, dist::ProcessGroup& group) {
   if (arguments.resume) loaded.experiment.config.checkpoint.resume = "auto";
   RunLimits limits = arguments.smoke ? RunLimits::smoke() : RunLimits();
   if (!arguments.inject.empty()) limits.fault = Fault::parse(arguments.inject);
+  if (limits.fault && limits.fault->rank >= group.size()) {
+    throw UsageError(format("--inject names rank {}, and there are {}", limits.fault->rank, group.size()),
+                     "ranks are counted from 0");
+  }
   if (group.size() == 1) warn_of_one_rank(loaded.experiment.config);
   if (arguments.dry_run) {
     const Device device = prepare_device(loaded.experiment, group);

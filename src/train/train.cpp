@@ -24,14 +24,16 @@ data::DatasetPtr first_samples(data::DatasetPtr dataset, int64_t count) {
   return std::make_shared<data::Subset>(std::move(dataset), std::move(indices));
 }
 
-// "batch 512 = 64 x 2 x 4 ranks": samples of a rank at a time, how often, ranks. Rounded up.
+// "batch 512 = 64 x 2 x 4 ranks": samples of a rank at a time, how often, ranks; "batch 33 <= ..." where they do not
+// divide it, and some have fewer.
 std::string describe_batch(const Experiment& experiment, int ranks) {
   const int64_t batch = experiment.data.config().batch_size;
   const int64_t share = (batch + ranks - 1) / ranks;
   const int64_t part = std::min(share, experiment.config.trainer.micro_batch_size.value_or(share));
   std::string text = format("batch {}", batch);
-  if (part < batch) text += format(" = {}", part);
-  if (part < share) text += format(" x {}", (share + part - 1) / part);
+  const int64_t times = (share + part - 1) / part;
+  if (part < batch) text += format(" {} {}", part * times * ranks == batch ? "=" : "<=", part);
+  if (times > 1) text += format(" x {}", times);
   if (ranks > 1) text += format(" x {} ranks", ranks);
   return text;
 }
