@@ -18,6 +18,9 @@ void install() {
   install_where();
   install_random();
   install_matmul();
+  install_softmax();
+  install_sum();
+  install_extreme();
 }
 
 constexpr CudaModule table = {

@@ -2,8 +2,10 @@
 // tested where there is no GPU. One device with 1 GiB of memory; every launch is done before it returns.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 
 inline constexpr int CUDART_VERSION = 13000;
 
@@ -44,9 +46,45 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream);
 
 // What a kernel knows of its place.
-struct FakeIndex {
-  unsigned x = 0;
+struct dim3 {
+  dim3(unsigned x = 1, unsigned y = 1) : x(x), y(y) {}
+  unsigned x, y;
 };
-inline thread_local FakeIndex blockIdx, threadIdx, blockDim;
+inline thread_local dim3 blockIdx, threadIdx;
+
+namespace fake_cuda {
+
+inline constexpr unsigned kBlockThreads = 256, kWarpThreads = 32;
+inline const dim3 kBlockSize{kBlockThreads};
+
+// How many threads have come, and how often all had.
+struct Barrier {
+  unsigned arrived = 0, generation = 0;
+};
+// Runs body() in every thread of a block.
+void run_block(const std::function<void()>& body);
+void wait_for_block();
+// Gives this thread's value to its warp; returns where that of `lane` is.
+const void* exchange(const void* value, size_t bytes, unsigned lane);
+
+template <class T>
+T take(T value, unsigned lane) {
+  static_assert(sizeof(T) == 4 || sizeof(T) == 8);
+  return *static_cast<const T*>(exchange(&value, sizeof(T), lane));
+}
+
+}  // namespace fake_cuda
+
+#define blockDim fake_cuda::kBlockSize
+inline void __syncthreads() { fake_cuda::wait_for_block(); }
+template <class T>
+T __shfl_xor_sync(unsigned, T value, int mask) {
+  return fake_cuda::take(value, threadIdx.x ^ unsigned(mask));
+}
+template <class T>
+T __shfl_sync(unsigned, T value, int lane) {
+  return fake_cuda::take(value, unsigned(lane));
+}
+using std::max, std::min;
 
 inline uint64_t __umul64hi(uint64_t a, uint64_t b) { return uint64_t((static_cast<unsigned __int128>(a) * b) >> 64); }

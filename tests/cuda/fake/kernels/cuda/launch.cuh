@@ -1,4 +1,4 @@
-// In place of kernels/cuda/launch.cuh: the threads one after the other.
+// In place of kernels/cuda/launch.cuh: threads that work alone one after the other, those of a block as fibers.
 #pragma once
 
 #include <string_view>
@@ -8,12 +8,22 @@
 
 namespace rstorch::kernels {
 
+inline constexpr unsigned kBlock = fake_cuda::kBlockThreads;
+inline constexpr unsigned kWarp = 32;
+
+template <class... Parameters, class... Args>
+void launch_blocks(CudaStream& stream, std::string_view, dim3 blocks, void (*kernel)(Parameters...), Args&&... args) {
+  stream.handle();
+  for (blockIdx.y = 0; blockIdx.y < blocks.y; ++blockIdx.y) {
+    for (blockIdx.x = 0; blockIdx.x < blocks.x; ++blockIdx.x) fake_cuda::run_block([&] { kernel(args...); });
+  }
+}
+
 template <class... Parameters, class... Args>
 void launch(CudaStream& stream, std::string_view, uint32_t threads, void (*kernel)(Parameters...), Args&&... args) {
   stream.handle();
-  blockDim.x = 256;
-  for (blockIdx.x = 0; blockIdx.x * blockDim.x < threads; ++blockIdx.x) {
-    for (threadIdx.x = 0; threadIdx.x < blockDim.x; ++threadIdx.x) kernel(args...);
+  for (blockIdx.x = 0; blockIdx.x * kBlock < threads; ++blockIdx.x) {
+    for (threadIdx.x = 0; threadIdx.x < kBlock; ++threadIdx.x) kernel(args...);
   }
 }
 
