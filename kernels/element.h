@@ -3,6 +3,7 @@
 
 #include <type_traits>
 
+#include "base/dtype.h"
 #include "base/half.h"
 
 namespace rstorch::kernels {
@@ -13,6 +14,9 @@ inline constexpr bool is_half = std::is_same_v<T, bf16> || std::is_same_v<T, f16
 // What an element type is computed in.
 template <class T>
 using Compute = std::conditional_t<is_half<T>, float, T>;
+constexpr DType compute_dtype(DType dtype) {
+  return dtype == DType::bf16 || dtype == DType::f16 ? DType::f32 : dtype;
+}
 
 // As static_cast; to bool: x != 0.
 template <class To, class From>

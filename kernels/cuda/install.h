@@ -14,5 +14,6 @@ void install_matmul();
 void install_softmax();
 void install_sum();
 void install_extreme();
+void install_loss();
 
 }  // namespace rstorch::kernels

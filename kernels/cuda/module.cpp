@@ -21,6 +21,7 @@ void install() {
   install_softmax();
   install_sum();
   install_extreme();
+  install_loss();
 }
 
 constexpr CudaModule table = {

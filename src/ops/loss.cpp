@@ -1,5 +1,6 @@
 #include "kernels/loss.h"
 
+#include "kernels/element.h"
 #include "ops/op.h"
 #include "ops/ops.h"
 
@@ -48,7 +49,8 @@ Tensor cross_entropy(const Tensor& input, const Tensor& labels, const Tensor& we
   };
   const kernels::CrossEntropySettings settings{options.reduction, options.label_smoothing, options.ignore_index};
   Tensor loss = result_for(logits, options.reduction, wanted);
-  const Tensor log_sum_exp = Tensor::empty(wanted, logits.options()), divisor = Tensor::empty({}, logits.options());
+  const TensorOptions kept = {kernels::compute_dtype(logits.dtype()), logits.device()};
+  const Tensor log_sum_exp = Tensor::empty(wanted, kept), divisor = Tensor::empty({}, kept);
   kernels::cross_entropy(op.stream(logits), as_rows(logits), target.view(), class_weight.view(), settings,
                          loss.mutable_view(), log_sum_exp.mutable_view(), divisor.mutable_view());
   return op.record(loss, inputs(input), saves(logits, target, class_weight, log_sum_exp, divisor),

@@ -16,7 +16,8 @@ class Block {
  public:
   void run(const std::function<void()>& body) {
     body_ = &body;
-    left_ = 0;
+    all.returned = 0;
+    for (Barrier& warp : warps) warp.returned = 0;
     for (unsigned i = 0; i < kBlockThreads; ++i) {
       Fiber& fiber = fibers_[i];
       fiber.done = false;
@@ -30,7 +31,7 @@ class Block {
   }
 
   void wait(Barrier& barrier, unsigned threads) {
-    if (left_ > 0) die("a thread waits for others that have returned");
+    if (barrier.returned > 0) die("a thread waits for others that have returned");
     if (++barrier.arrived == threads) {
       barrier.arrived = 0;
       ++barrier.generation;
@@ -59,9 +60,11 @@ class Block {
 
   void enter() {
     (*body_)();
-    if (all.arrived > 0) die("a thread has returned while others wait for it");
+    Barrier& warp = warps[threadIdx.x / kWarpThreads];
+    if (all.arrived > 0 || warp.arrived > 0) die("a thread has returned while others wait for it");
     fibers_[threadIdx.x].done = true;
-    if (++left_ == kBlockThreads) setcontext(&home_);
+    ++warp.returned;
+    if (++all.returned == kBlockThreads) setcontext(&home_);
     next();
   }
   void next() {
@@ -83,7 +86,6 @@ class Block {
 
   std::vector<Fiber> fibers_{kBlockThreads};
   const std::function<void()>* body_ = nullptr;
-  unsigned left_ = 0;
   ucontext_t home_;
 };
 

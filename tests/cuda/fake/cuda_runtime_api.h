@@ -57,9 +57,9 @@ namespace fake_cuda {
 inline constexpr unsigned kBlockThreads = 256, kWarpThreads = 32;
 inline const dim3 kBlockSize{kBlockThreads};
 
-// How many threads have come, and how often all had.
+// How many threads have come, how often all had, and how many never will again.
 struct Barrier {
-  unsigned arrived = 0, generation = 0;
+  unsigned arrived = 0, generation = 0, returned = 0;
 };
 // Runs body() in every thread of a block.
 void run_block(const std::function<void()>& body);
