@@ -61,7 +61,7 @@ struct Extreme {
 template <class Order>
 void find(CudaStream& stream, std::string_view name, const ConstView& x, const View& values, int64_t* indices) {
   dispatch(AllTypes{}, x.dtype, name, [&]<class T>(Type<T>) {
-    reduce<T>(stream, name, Extreme<Order, T>{values.as<T>(), indices}, x, values.shape);
+    reduce<T>(stream, name, Extreme<Order, T>{values.as<T>(), indices}, {x}, values.shape);
   });
 }
 

@@ -197,29 +197,27 @@ struct Gradient {
   }
 };
 
-// The losses of all elements of x, added up: y = sum / divisor. The other operands are read where the element is.
-template <class Loss, class T, int N>
+// The losses of all elements, added up: y = sum / divisor.
+template <class Loss, class T>
 struct TotalLoss {
   struct State {
     double total;
   };
-  const T* others[N];
-  Layout<N> layout;
   T* y;
   double divisor;
 
   __device__ State empty() const { return {0}; }
-  __device__ void add(State& state, T x, uint32_t at) const {
-    state.total += double(value(x, layout.offsets(at), std::make_index_sequence<N>()));
+  __device__ void add(State& state, T x, T target, uint32_t) const { state.total += value(x, target); }
+  __device__ void add(State& state, T x, T target, T weight, uint32_t) const {
+    state.total += value(x, target, weight);
   }
   __device__ void merge(State& state, const State& later) const { state.total += later.total; }
   __device__ void store(uint32_t, const State& state) const { *y = convert<T>(state.total / divisor); }
 
  private:
-  using C = Compute<T>;
-  template <size_t... K>
-  __device__ C value(T x, const typename Layout<N>::Offsets& offsets, std::index_sequence<K...>) const {
-    return Loss::value(convert<C>(x), convert<C>(others[K][offsets.of[K]])...);
+  template <class... X>
+  __device__ static double value(X... x) {
+    return double(Loss::value(convert<Compute<T>>(x)...));
   }
 };
 
@@ -230,19 +228,12 @@ using Each = T;
 template <class Loss, class... Views>
 void loss_cuda(CudaStream& stream, std::string_view name, Reduction reduction, const View& y, const ConstView& x,
                const Views&... others) {
-  constexpr int N = sizeof...(others);
   dispatch(Floats{}, x.dtype, name, [&]<class T>(Type<T>) {
     if (reduction == Reduction::none) {
       return map<T, T, Each<Views, T>...>(stream, name, Value<Loss>{}, y, {x, others...});
     }
-    const auto walk = x.numel() > 0 ? make_walk<N>(x.shape, {others.strides...}) : Walk<N>();
-    if (walk.dims > 1 && !walk.small()) {
-      throw ShapeError(format("{}: on cuda {} are too many elements for a broadcast operand", name, x.shape.text()),
-                       "give it in the shape of the others");
-    }
-    const double divisor = reduction == Reduction::mean ? double(x.numel()) : 1;
-    const TotalLoss<Loss, T, N> op{{others.template as<T>()...}, Layout<N>(walk), y.as<T>(), divisor};
-    reduce<T>(stream, name, op, x, Shape::filled(x.dims(), 1));
+    const TotalLoss<Loss, T> total{y.as<T>(), reduction == Reduction::mean ? double(x.numel()) : 1};
+    reduce<T, Each<Views, T>...>(stream, name, total, {x, others...}, Shape::filled(x.dims(), 1));
   });
 }
 

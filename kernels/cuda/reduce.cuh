@@ -7,7 +7,9 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <utility>
 
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/walk.h"
@@ -18,9 +20,9 @@ namespace rstorch::kernels {
 
 // What an Op of reduce() is:
 //   struct Op {
-//     struct State;                                          // trivial, at most 32 bytes
-//     __device__ State empty() const;                        // of no elements
-//     __device__ void add(State&, T x, uint32_t at) const;   // element number `at` of the result
+//     struct State;                                            // trivial, at most 32 bytes
+//     __device__ State empty() const;                          // of no elements
+//     __device__ void add(State&, X... x, uint32_t at) const;  // element number `at` of the result, of each operand
 //     __device__ void merge(State&, const State& later) const;
 //     __device__ void store(uint32_t result, const State&) const;
 //   };
@@ -52,16 +54,25 @@ inline Tiles make_tiles(uint32_t results, uint32_t count, bool lanes_first) {
   return tiles;
 }
 
-// Elements of x: result k begins at kept.offsets(k), its element i lies inner.offsets(i) behind.
-template <class Op, class T>
+// Elements of the operands x: result k begins at kept.offsets(k), its element i lies inner.offsets(i) behind.
+template <class Op, class... X>
 struct Elements {
-  const T* x;
-  Layout<1> kept, inner;
+  static constexpr int N = sizeof...(X);
+  using Offsets = typename Layout<N>::Offsets;
+  const void* x[N];
+  Layout<N> kept, inner;
   uint32_t before;  // elements of each result that an earlier launch had
 
-  __device__ const T* of(uint32_t k) const { return x + kept.offsets(k).of[0]; }
-  __device__ void add(const Op& op, typename Op::State& state, const T* from, uint32_t i) const {
-    op.add(state, from[inner.offsets(i).of[0]], before + i);
+  __device__ Offsets of(uint32_t k) const { return kept.offsets(k); }
+  __device__ void add(const Op& op, typename Op::State& state, const Offsets& from, uint32_t i) const {
+    add(op, state, from, inner.offsets(i), before + i, std::index_sequence_for<X...>());
+  }
+
+ private:
+  template <size_t... K>
+  __device__ void add(const Op& op, typename Op::State& state, const Offsets& from, const Offsets& behind, uint32_t at,
+                      std::index_sequence<K...>) const {
+    op.add(state, static_cast<const X*>(x[K])[from.of[K] + behind.of[K]]..., at);
   }
 };
 
@@ -114,65 +125,72 @@ void merge_parts(CudaStream& stream, std::string_view name, const Op& op, const 
                 static_cast<typename Op::State*>(nullptr));
 }
 
-// x cut into dimensions that stay and dimensions that are reduced (size 1 in y).
+// Operands of one shape cut into dimensions that stay and dimensions that are reduced (size 1 in y).
+template <int N>
 struct Plan {
-  Walk<1> kept, reduced;
+  Walk<N> kept, reduced;
   int64_t count;  // elements of a result
 
-  Plan(const ConstView& x, const Shape& y) {
-    Shape kept_sizes, kept_strides, reduced_sizes, reduced_strides;
-    for (int i = 0; i < x.dims(); ++i) {
+  Plan(const std::array<ConstView, N>& x, const Shape& y) {
+    Shape kept_sizes, reduced_sizes;
+    std::array<Strides, N> kept_strides, reduced_strides;
+    for (int i = 0; i < y.dims(); ++i) {
       const bool stays = y[i] != 1;
-      (stays ? kept_sizes : reduced_sizes).push_back(x.shape[i]);
-      (stays ? kept_strides : reduced_strides).push_back(x.strides[i]);
+      (stays ? kept_sizes : reduced_sizes).push_back(x[0].shape[i]);
+      for (size_t k = 0; k < N; ++k) (stays ? kept_strides : reduced_strides)[k].push_back(x[k].strides[i]);
     }
-    kept = make_walk<1>(kept_sizes, {kept_strides});
+    kept = make_walk<N>(kept_sizes, kept_strides);
     // Of nothing at all where a size is 0.
-    if (reduced_sizes.numel() > 0) reduced = make_walk<1>(reduced_sizes, {reduced_strides});
+    if (reduced_sizes.numel() > 0) reduced = make_walk<N>(reduced_sizes, reduced_strides);
     count = reduced_sizes.numel();
   }
+  // As the first operand wants it.
   bool lanes_first() const {
-    const auto step = [](const Walk<1>& walk) { return walk.strides[0][size_t(walk.dims - 1)]; };
+    const auto step = [](const Walk<N>& walk) { return walk.strides[0][size_t(walk.dims - 1)]; };
     return kept.dims == 0 || (reduced.dims > 0 && step(reduced) <= step(kept));
   }
 };
 
 }  // namespace reduction
 
-// Calls op.store(k, state) for each element k of the contiguous y, with the state of the elements of x that it is of.
-template <class T, class Op>
-void reduce(CudaStream& stream, std::string_view name, const Op& op, const ConstView& x, const Shape& y) {
+// Calls op.store(k, state) for each element k of the contiguous y, with the state of the elements of x... that it is
+// of. The operands have one shape; broadcast ones strides of 0.
+template <class... X, class Op>
+void reduce(CudaStream& stream, std::string_view name, const Op& op, const std::array<ConstView, sizeof...(X)>& x,
+            const Shape& y) {
   using namespace reduction;
   using State = typename Op::State;
-  const Plan plan(x, y);
+  using From = Elements<Op, X...>;
+  constexpr int N = From::N;
+  const Plan<N> plan(x, y);
   const int64_t results = y.numel();
   if (results == 0) return;
   if (!plan.kept.small() || plan.count > int64_t(UINT32_MAX)) {
     throw ShapeError(
         format("{}: on cuda the results of {} to {} lie too far apart, or have more than 2^32 elements each", name,
-               x.shape.text(), y.text()),
+               x[0].shape.text(), y.text()),
         "reduce slices of it");
   }
-  const auto elements = [&](const Walk<1>& part, int64_t before) {
-    return Elements<Op, T>{x.as<T>() + plan.kept.start[0] + part.start[0], Layout<1>(plan.kept), Layout<1>(part),
-                           uint32_t(before)};
+  const auto elements = [&]<size_t... K>(const Walk<N>& part, int64_t before, std::index_sequence<K...>) {
+    return From{{x[K].template as<X>() + part.start[K]...}, Layout<N>(plan.kept), Layout<N>(part), uint32_t(before)};
   };
-  const auto tiles_of = [&](const Walk<1>& part) {
+  const std::index_sequence_for<X...> all;
+  const auto tiles_of = [&](const Walk<N>& part) {
     return make_tiles(uint32_t(results), plan.count == 0 ? 0 : uint32_t(part.numel()), plan.lanes_first());
   };
   int64_t parts = 0, launches = 0;
-  plan.reduced.for_each_small([&](const Walk<1>& part) { parts += tiles_of(part).parts, ++launches; });
+  plan.reduced.for_each_small([&](const Walk<N>& part) { parts += tiles_of(part).parts, ++launches; });
   if (parts == 1) {
     const Tiles tiles = tiles_of(plan.reduced);
-    return launch_blocks(stream, name, tiles.blocks(), run<Op, Elements<Op, T>>, op, elements(plan.reduced, 0), tiles,
+    return launch_blocks(stream, name, tiles.blocks(), run<Op, From>, op, elements(plan.reduced, 0, all), tiles,
                          static_cast<State*>(nullptr));
   }
   auto* const states = static_cast<State*>(stream.workspace(size_t(parts) * size_t(results) * sizeof(State)));
   State* next = states;
   int64_t before = 0;
-  plan.reduced.for_each_small([&](const Walk<1>& part) {
+  plan.reduced.for_each_small([&](const Walk<N>& part) {
     const Tiles tiles = tiles_of(part);
-    launch_blocks(stream, name, tiles.blocks(), run<Op, Elements<Op, T>>, op, elements(part, before), tiles, next);
+    launch_blocks(stream, name, tiles.blocks(), run<Op, From>, op, elements(part, before, all), tiles, next);
     next += size_t(tiles.parts) * size_t(results);
     before += part.numel();
   });

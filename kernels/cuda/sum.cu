@@ -79,24 +79,25 @@ void for_types(std::string_view name, const ConstView& x, const View& y, const F
 }
 
 void sum_cuda(CudaStream& stream, ConstView x, View y) {
-  for_types("sum", x, y, [&]<class X, class Y>() { reduce<X>(stream, "sum", Sum<X, Y>{y.as<Y>(), 1}, x, y.shape); });
+  for_types("sum", x, y, [&]<class X, class Y>() { reduce<X>(stream, "sum", Sum<X, Y>{y.as<Y>(), 1}, {x}, y.shape); });
 }
 
 void prod_cuda(CudaStream& stream, ConstView x, View y) {
-  for_types("prod", x, y, [&]<class X, class Y>() { reduce<X>(stream, "prod", Product<X, Y>{y.as<Y>()}, x, y.shape); });
+  for_types("prod", x, y,
+            [&]<class X, class Y>() { reduce<X>(stream, "prod", Product<X, Y>{y.as<Y>()}, {x}, y.shape); });
 }
 
 void mean_cuda(CudaStream& stream, ConstView x, View y) {
   if (y.numel() == 0) return;
   dispatch(Floats{}, y.dtype, "mean", [&]<class T>(Type<T>) {
     const double count = double(x.numel()) / double(y.numel());
-    reduce<T>(stream, "mean", Sum<T, T>{y.as<T>(), count}, x, y.shape);
+    reduce<T>(stream, "mean", Sum<T, T>{y.as<T>(), count}, {x}, y.shape);
   });
 }
 
 void var_cuda(CudaStream& stream, ConstView x, int64_t correction, View y) {
   dispatch(Floats{}, y.dtype, "var", [&]<class T>(Type<T>) {
-    reduce<T>(stream, "var", Variance<T>{y.as<T>(), double(correction)}, x, y.shape);
+    reduce<T>(stream, "var", Variance<T>{y.as<T>(), double(correction)}, {x}, y.shape);
   });
 }
 
