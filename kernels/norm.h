@@ -1,4 +1,5 @@
-// Batch and layer normalisation. f32, f64. Sums run in an order that does not depend on the number of threads.
+// Batch and layer normalisation. f32, f64; on CUDA x, y and their gradients may be bf16 or f16, and what stands beside them
+// (weights, statistics, gradients of weights) is f32 then. Sums run in an order that does not depend on the number of threads.
 #pragma once
 
 #include "kernels/kernel.h"

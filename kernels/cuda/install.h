@@ -15,5 +15,7 @@ void install_softmax();
 void install_sum();
 void install_extreme();
 void install_loss();
+void install_batch_norm();
+void install_layer_norm();
 
 }  // namespace rstorch::kernels

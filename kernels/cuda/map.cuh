@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/pack.cuh"
 #include "kernels/cuda/walk.h"
 #include "kernels/element.h"
 #include "kernels/elementwise.h"
@@ -21,11 +22,6 @@ struct Source {
   const T* data = nullptr;  // null: `number` is meant
   uint32_t step = 0;        // 0: element 0 is meant everywhere
   Compute<T> number{};
-};
-
-template <class T, int V>
-struct alignas(sizeof(T) * V) Pack {
-  T values[V];
 };
 
 template <class T>
@@ -81,11 +77,6 @@ Source<T> source_of(std::string_view name, const Operand& x) {
   return {x.view.as<T>(), 1, {}};
 }
 inline Strides strides_of(const Operand& x, int dims) { return x.is_number ? Shape::filled(dims, 0) : x.view.strides; }
-
-template <class T>
-bool aligned(const T* data, size_t bytes) {
-  return reinterpret_cast<uintptr_t>(data) % bytes == 0;
-}
 
 template <class Y, class... X, class F, size_t... K>
 void map_walk(CudaStream& stream, std::string_view name, F f, const Walk<1 + sizeof...(X)>& walk, Y* y,

@@ -22,6 +22,8 @@ void install() {
   install_sum();
   install_extreme();
   install_loss();
+  install_batch_norm();
+  install_layer_norm();
 }
 
 constexpr CudaModule table = {

@@ -1,4 +1,4 @@
-// Rows of [outer, size, inner], a group of threads to each, and what kernels on them share.
+// Rows of [outer, size, inner] or [outer, size], a group of threads to each, and what kernels on them share.
 #pragma once
 
 #include <limits>
@@ -14,7 +14,10 @@ namespace rstorch::kernels {
 struct Rows {
   int64_t count, size, inner;
 
-  explicit Rows(const ConstView& view) : count(view.size(0) * view.size(2)), size(view.size(1)), inner(view.size(2)) {}
+  explicit Rows(const ConstView& view)
+      : count(view.size(0)), size(view.size(1)), inner(view.dims() > 2 ? view.size(2) : 1) {
+    count *= inner;
+  }
   __device__ int64_t first(int64_t row) const {
     return inner == 1 ? row * size : row / inner * size * inner + row % inner;
   }

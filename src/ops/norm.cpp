@@ -1,5 +1,6 @@
 #include "kernels/norm.h"
 
+#include "kernels/element.h"
 #include "ops/layout.h"
 #include "ops/op.h"
 #include "ops/ops.h"
@@ -7,11 +8,14 @@
 namespace rstorch {
 namespace {
 
+// What stands beside x is of the type that x is computed in.
+TensorOptions beside(const Tensor& x) { return {kernels::compute_dtype(x.dtype()), x.device()}; }
+
 // For optional tensors beside x: weight, bias, statistics.
 void require_beside(const Op& op, std::string_view argument, const Tensor& x, const Tensor& other, const Shape& shape) {
   if (!other.defined()) return;
   op.require_shape(argument, other, shape);
-  op.require_dtype(argument, other, x.dtype());
+  op.require_dtype(argument, other, beside(x).dtype);
   op.require_same_device("x", x, argument, other);
 }
 
@@ -56,9 +60,9 @@ Tensor batch_norm(const Tensor& input, const Tensor& weight, const Tensor& bias,
   Stream& stream = op.stream(x);
   Tensor y = empty_with_layout_of(x);
   Tensor mean = running_mean.defined() ? contiguous(running_mean) : running_mean,
-         invstd = Tensor::empty({channels}, x.options());
+         invstd = Tensor::empty({channels}, beside(x));
   if (from_batch) {
-    mean = Tensor::empty({channels}, x.options());
+    mean = Tensor::empty({channels}, beside(x));
     const bool update = options.training && running_mean.defined();
     op.require(!update || (running_mean.is_contiguous() && running_var.is_contiguous()),
                "running_mean and running_var are written in place and must be contiguous");
@@ -122,7 +126,7 @@ Tensor layer_norm(const Tensor& input, const Shape& normalized_shape, const Tens
     return of.defined() ? View{of.raw_data(), {rows, columns}, {columns, 1}, of.dtype()} : View();
   };
   Tensor y = empty_like(x);
-  const Tensor mean = Tensor::empty({rows}, x.options()), invstd = Tensor::empty({rows}, x.options());
+  const Tensor mean = Tensor::empty({rows}, beside(x)), invstd = Tensor::empty({rows}, beside(x));
   if (x.numel() > 0) {
     kernels::layer_norm(op.stream(x), matrix(x), scale.view(), shift.view(), eps, matrix(y), mean.mutable_view(),
                         invstd.mutable_view());
