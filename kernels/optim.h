@@ -1,5 +1,6 @@
 // Optimizer steps over flat arrays: one pass over memory each. The arrays are contiguous, 1-D, of one size and dtype
-// (f32 or f64); the parameter arena makes a whole model such an array. Formulas and their order are PyTorch's.
+// (f32 or f64, on CUDA also bf16 and f16, computed in f32); the parameter arena makes a whole model such an array. Formulas
+// and their order are PyTorch's.
 //
 // Numbers come through a pointer that is read when the kernel runs, so that a captured step sees what the host wrote
 // last. On CUDA it points at device memory.

@@ -34,15 +34,15 @@ __global__ void map_channels(F f, Divider inner, Divider channels, uint32_t pack
   const uint32_t first = i * V;
   const uint32_t channel = channels.divide(inner.divide(first).quotient).remainder;
   const auto apply = [&](const auto&... in) {
-    Pack<T, V> out;
+    Pack<Compute<T>, V> out;
     auto factors = f.of(channel);
     for (int j = 0; j < V; ++j) {
       if (neighbours && j > 0) factors = f.of(channel + uint32_t(j));
-      out.values[j] = convert<T>(f(factors, convert<Compute<X>>(in.values[j])...));
+      out.values[j] = f(factors, in.values[j]...);
     }
-    *reinterpret_cast<Pack<T, V>*>(y + first) = out;
+    store_pack<V>(y + first, out);
   };
-  apply(*reinterpret_cast<const Pack<X, V>*>(x + first)...);
+  apply(load_pack<V>(x + first)...);
 }
 
 }  // namespace detail

@@ -17,5 +17,6 @@ void install_extreme();
 void install_loss();
 void install_batch_norm();
 void install_layer_norm();
+void install_optim();
 
 }  // namespace rstorch::kernels

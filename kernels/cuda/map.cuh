@@ -30,14 +30,10 @@ __device__ __forceinline__ Compute<T> load(const Source<T>& x, uint32_t at) {
 }
 template <int V, class T>
 __device__ __forceinline__ Pack<Compute<T>, V> load_pack(const Source<T>& x, uint32_t first) {
+  if (x.data && x.step) return kernels::load_pack<V>(x.data + first);
   Pack<Compute<T>, V> out;
-  if (x.data && x.step) {
-    const auto pack = *reinterpret_cast<const Pack<T, V>*>(x.data + first);
-    for (int j = 0; j < V; ++j) out.values[j] = convert<Compute<T>>(pack.values[j]);
-  } else {
-    const Compute<T> value = load(x, 0);
-    for (int j = 0; j < V; ++j) out.values[j] = value;
-  }
+  const Compute<T> value = load(x, 0);
+  for (int j = 0; j < V; ++j) out.values[j] = value;
   return out;
 }
 

@@ -24,6 +24,7 @@ void install() {
   install_loss();
   install_batch_norm();
   install_layer_norm();
+  install_optim();
 }
 
 constexpr CudaModule table = {

@@ -65,7 +65,8 @@ class Optimizer {
   void add_group(const std::vector<Tensor>& parameters, Group group);
 
  private:
-  // scalars_ where the kernels can read them.
+  // scalars_ where the kernels can read them: one copy per step. CUDA stages copies of less than 64 KiB from ordinary
+  // memory before the call returns, without waiting for the device, so the next step may overwrite scalars_.
   const kernels::OptimScalars* device_scalars(Device device);
 
   std::vector<Group> groups_;
