@@ -22,7 +22,7 @@ void fail(cudaError_t code, std::string_view call) {
 
 void fail(cublasStatus_t code, std::string_view call) {
   const std::string message =
-      format("{} failed: {} ({}, {})", call, cublasGetStatusString(code), cublasGetStatusName(code), int(code));
+      format("{} failed: {} ({}, {})", call, cublasLtGetStatusString(code), cublasLtGetStatusName(code), int(code));
   if (code == CUBLAS_STATUS_ALLOC_FAILED) throw OutOfMemoryError(message, "use a smaller batch_size or model");
   throw DeviceError(message);
 }

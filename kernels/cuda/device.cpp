@@ -88,22 +88,15 @@ SharedQueue& shared_queue(int device) {
 }
 
 struct BlasDeleter {
-  void operator()(cublasHandle_t handle) const { cublasDestroy(handle); }
+  void operator()(cublasLtHandle_t handle) const { cublasLtDestroy(handle); }
 };
-using BlasHandle = std::unique_ptr<std::remove_pointer_t<cublasHandle_t>, BlasDeleter>;
-
-// What NVIDIA recommends for Hopper. Ours and not cuBLAS's own, so that results do not depend on what else runs, and a
-// captured step allocates nothing.
-constexpr size_t kBlasWorkspace = size_t(32) << 20;
+using BlasHandle = std::unique_ptr<std::remove_pointer_t<cublasLtHandle_t>, BlasDeleter>;
 
 class DeviceStream final : public CudaStream {
  public:
   explicit DeviceStream(int device)
       : CudaStream({DeviceType::cuda, device}, &shared_queue(device).allocator), stream_(shared_queue(device).stream) {}
-  ~DeviceStream() override {
-    allocator().release(blas_workspace_, kBlasWorkspace);
-    allocator().release(workspace_, workspace_bytes_);
-  }
+  ~DeviceStream() override { allocator().release(workspace_, workspace_bytes_); }
 
   void synchronize() override { check(cudaStreamSynchronize(queue()), "cudaStreamSynchronize"); }
 
@@ -114,8 +107,12 @@ class DeviceStream final : public CudaStream {
   void* handle() const override { return queue(); }
 
   void* blas_handle() override {
-    if (!blas_) make_blas();
-    return blas_.get();
+    if (blas_) return blas_.get();
+    queue();  // the handle is of the current device
+    cublasLtHandle_t handle = nullptr;
+    check(cublasLtCreate(&handle), "cublasLtCreate");
+    blas_.reset(handle);
+    return handle;
   }
 
   void* workspace(size_t bytes) override {
@@ -134,26 +131,9 @@ class DeviceStream final : public CudaStream {
     return stream_;
   }
 
-  // On first use: it takes tens of milliseconds, and many runs need none.
-  void make_blas() {
-    const cudaStream_t stream = queue();
-    cublasHandle_t handle = nullptr;
-    check(cublasCreate(&handle), "cublasCreate");
-    BlasHandle blas(handle);
-    if (!blas_workspace_) blas_workspace_ = allocator().allocate(kBlasWorkspace);
-    check(cublasSetStream(handle, stream), "cublasSetStream");
-    check(cublasSetWorkspace(handle, blas_workspace_, kBlasWorkspace), "cublasSetWorkspace");
-    check(cublasSetAtomicsMode(handle, CUBLAS_ATOMICS_NOT_ALLOWED), "cublasSetAtomicsMode");
-    check(
-        cublasSetMathMode(handle, cublasMath_t(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)),
-        "cublasSetMathMode");
-    blas_ = std::move(blas);
-  }
-
   cudaStream_t stream_;
   void* workspace_ = nullptr;
   size_t workspace_bytes_ = 0;
-  void* blas_workspace_ = nullptr;
   BlasHandle blas_;
 };
 

@@ -18,6 +18,7 @@ void install() {
   install_where();
   install_random();
   install_matmul();
+  install_linear();
   install_softmax();
   install_sum();
   install_extreme();
