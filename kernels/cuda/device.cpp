@@ -8,6 +8,7 @@
 #include "base/caching_allocator.h"
 #include "base/error.h"
 #include "kernels/cuda/blas.h"
+#include "kernels/cuda/dnn.h"
 
 namespace rstorch::kernels {
 namespace {
@@ -92,6 +93,11 @@ struct BlasDeleter {
 };
 using BlasHandle = std::unique_ptr<std::remove_pointer_t<cublasLtHandle_t>, BlasDeleter>;
 
+struct DnnDeleter {
+  void operator()(cudnnHandle_t handle) const { cudnnDestroy(handle); }
+};
+using DnnHandle = std::unique_ptr<std::remove_pointer_t<cudnnHandle_t>, DnnDeleter>;
+
 class DeviceStream final : public CudaStream {
  public:
   explicit DeviceStream(int device)
@@ -115,6 +121,17 @@ class DeviceStream final : public CudaStream {
     return handle;
   }
 
+  void* dnn_handle() override {
+    if (dnn_) return dnn_.get();
+    const cudaStream_t stream = queue();
+    cudnnHandle_t handle = nullptr;
+    check(cudnnCreate(&handle), "cudnnCreate");
+    DnnHandle dnn(handle);
+    check(cudnnSetStream(handle, stream), "cudnnSetStream");
+    dnn_ = std::move(dnn);
+    return handle;
+  }
+
   void* workspace(size_t bytes) override {
     if (bytes <= workspace_bytes_) return workspace_;
     allocator().release(workspace_, workspace_bytes_);
@@ -135,6 +152,7 @@ class DeviceStream final : public CudaStream {
   void* workspace_ = nullptr;
   size_t workspace_bytes_ = 0;
   BlasHandle blas_;
+  DnnHandle dnn_;
 };
 
 }  // namespace

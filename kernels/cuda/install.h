@@ -12,6 +12,7 @@ void install_where();
 void install_random();
 void install_matmul();
 void install_linear();
+void install_conv();
 void install_softmax();
 void install_sum();
 void install_extreme();

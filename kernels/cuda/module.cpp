@@ -19,6 +19,7 @@ void install() {
   install_random();
   install_matmul();
   install_linear();
+  install_conv();
   install_softmax();
   install_sum();
   install_extreme();
