@@ -59,7 +59,8 @@ ExitCode run_threads(int ranks, const std::function<ExitCode(dist::ProcessGroup&
   ExitCode code = ExitCode::internal;
   dist::run_ranks(ranks, [&](dist::ProcessGroup& group) {
     if (!group.is_root()) logging::mute_thread();
-    const ExitCode mine = command(group);
+    dist::start_watchdog(group);
+    const ExitCode mine = run_rank(group, command);
     if (group.is_root()) code = mine;
   });
   return code;

@@ -54,6 +54,7 @@ class WatchedWork final : public Work {
     if (done_) group_.watchdog()->completed(sequence_);
     return done_;
   }
+  void rest(std::chrono::nanoseconds waited) override { work_->rest(waited); }
 
  private:
   WorkPtr work_;
@@ -100,13 +101,15 @@ void* memory_of(const Tensor& x) { return x.mutable_view().data; }
 
 }  // namespace
 
-// At first without a pause, for ranks that are close; then with short ones, for those that share a processor.
 void Work::wait() {
-  constexpr auto kPause = std::chrono::microseconds(50);
   const auto begin = std::chrono::steady_clock::now();
-  while (!done()) {
-    if (std::chrono::steady_clock::now() - begin > 4 * kPause) std::this_thread::sleep_for(kPause);
-  }
+  while (!done()) rest(std::chrono::steady_clock::now() - begin);
+}
+
+// At first without a pause, for ranks that are close; then with short ones, for those that share a processor.
+void Work::rest(std::chrono::nanoseconds waited) {
+  constexpr auto kPause = std::chrono::microseconds(50);
+  if (waited > 4 * kPause) std::this_thread::sleep_for(kPause);
 }
 
 void ProcessGroup::watch(std::unique_ptr<Watchdog> watchdog) { watchdog_ = std::move(watchdog); }

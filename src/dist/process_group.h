@@ -13,6 +13,7 @@
 // A group of one rank has nothing to do and costs nothing.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -34,6 +35,8 @@ class Work {
   virtual bool done() = 0;
   // Returns when it is. Throws DistError.
   virtual void wait();
+  // A moment for whoever waits, and has since `waited`; ends when the collective is complete, or sooner.
+  virtual void rest(std::chrono::nanoseconds waited);
 };
 using WorkPtr = std::unique_ptr<Work>;
 
