@@ -184,6 +184,15 @@ void check_command(const Arguments& arguments) {
   }
 }
 
+// mpirun would start more ranks than it was told there is room for, on machines of its choice.
+void check_slots(const RankProgram& program) {
+  int slots = 0;
+  for (const Host& host : program.hosts) slots += host.slots;
+  if (program.hosts.empty() || program.ranks <= slots) return;
+  throw UsageError(format("--hosts has slots for {} ranks, and -n asks for {}", slots, program.ranks),
+                   "say how many each machine may have, as in --hosts a:4,b:4; without a number it is one");
+}
+
 std::string launch_words(const Arguments& arguments) {
   std::string text = format("launch -n {}", arguments.ranks);
   if (!arguments.hosts.empty()) text += format(" --hosts {}", arguments.hosts);
@@ -274,6 +283,7 @@ ExitCode run(const Arguments& arguments) {
   check_command(arguments);
   RankProgram program{arguments.ranks, {}, {rank_program()}};
   if (!arguments.hosts.empty()) program.hosts = read_hosts(arguments.hosts);
+  check_slots(program);
   program.command.insert(program.command.end(), arguments.command.begin(), arguments.command.end());
   const bool trains = arguments.command[0] == "train";
   const TrainWords train = trains ? read_train(arguments.command) : TrainWords();
@@ -301,7 +311,9 @@ void add_launch(CLI::App& program, Action& action) {
   command.add_option("-n,--ranks", arguments->ranks, "How many processes.")
       ->required()
       ->check(CLI::Range(1, kMostRanks).description(""));
-  command.add_option("--hosts", arguments->hosts, "Machines, with the ranks that each may have: a:2,b:2.")
+  command
+      .add_option("--hosts", arguments->hosts,
+                  "Machines, with the ranks that each may have: a:2,b:2; one without a number.")
       ->type_name("HOSTS");
   command
       .add_option("--max-restarts", arguments->max_restarts,

@@ -28,7 +28,7 @@ std::vector<Host> read_hosts(const std::string& text);
 
 struct RankProgram {
   int ranks = 1;
-  std::vector<Host> hosts;           // empty: this machine, or those of the scheduler's allocation
+  std::vector<Host> hosts;  // with slots for all ranks; empty: this machine, or those of the scheduler's allocation
   std::vector<std::string> command;  // program and arguments
 };
 

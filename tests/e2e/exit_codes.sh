@@ -47,6 +47,13 @@ for name in "$(printf 'a%.0s' {1..250})" ../up -x; do
   expect_text "$work/err" 'error[E0304]'
 done
 
+# Where no run can be.
+touch "$work/file"
+for dir in "$work/file" "$work/file/below" /proc/none "$work/$(printf 'a%.0s' {1..256})"; do
+  expect_exit 3 "$rstorch" train "$config" "run.dir=$dir"
+  expect_text "$work/err" 'error[E0319]: run.dir: cannot '
+done
+
 mkfifo "$work/pipe"
 expect_exit 4 timeout 10 "$rstorch" train configs/iris_mlp.yaml data.path="$work/pipe" "run.dir=$work/no_data"
 expect_text "$work/err" "not a regular file"

@@ -75,10 +75,12 @@ nothing_left() {
 # What needs no mpirun: wrong words, and its absence.
 ranks_do exit 0
 for words in "-n 0 train x" "-n 4097 train x" "-n x train x" "train x" "-n 2" "-n 2 --hosts a:0 train x" \
-             "-n 2 --hosts a,,b train x" "-n 2 --hosts=-a train x" "-n 2 list" "-n 2 --max-restarts 1 eval x" "-n 2 train -"; do
+             "-n 2 --hosts a,,b train x" "-n 2 --hosts=-a train x" "-n 4 --hosts a:2,b train x" "-n 2 list" "-n 2 --max-restarts 1 eval x" "-n 2 train -"; do
   launch $words
   check "usage: $words" code_is 2
 done
+launch -n 4 --hosts a:2,b "${train[@]}"
+check "more ranks than slots" says '--hosts has slots for 3 ranks, and -n asks for 4'
 launch -n 2 list
 check "other commands" says 'several ranks can train, eval or bench'
 RSTORCH_MPIRUN=$work/none launch -n 2 "${train[@]}"
@@ -108,6 +110,8 @@ wanted="$root$mpirun -q -n 1 --oversubscribe --bind-to none --stdin none -x OMP_
 check "dry run" [ "$(cat "$work/out")" = "$wanted $RSTORCH_LAUNCH_PROGRAM ${train[*]} 'run.name=a b' --smoke" ]
 launch --dry-run -n $((cores + 1)) "${train[@]}"
 check "more ranks than cores" grep -qF -- "OMP_NUM_THREADS=1 --mca mpi_yield_when_idle 1" "$work/out"
+launch --dry-run -n 4 --hosts a,b:2,a "${train[@]}"
+check "a host without a number, or with two" grep -qF -- "-n 4 --host a:1,b:2,a:1 " "$work/out"
 OMP_NUM_THREADS=3 launch --dry-run -n 4 --hosts a:2,b.c:2 "${train[@]}"
 check "hosts" grep -qF -- "-n 4 --host a:2,b.c:2 " "$work/out"
 check "a user's own thread count" grep -qF -- " -x OMP_NUM_THREADS " "$work/out"

@@ -8,6 +8,7 @@ config="$source_dir/tests/e2e/long_run.yaml"
 hanging=$!
 until [ -e "$work/hang/run/train.log" ]; do sleep 0.1; done
 sleep 0.5
+[ "$(cat "/proc/$hanging/comm")" = rstorch ] || fail "the program calls itself $(cat "/proc/$hanging/comm")"
 kill -TERM "$hanging"
 kill -TERM "$hanging"
 (sleep 31; kill -TERM "$hanging") &
