@@ -33,6 +33,8 @@ CLI::App& add_command(CLI::App& parent, const std::string& name, const std::stri
 void add_overrides(CLI::App& command, std::vector<std::string>& overrides);
 // An error's report, to stderr.
 void show_error(const std::string& report);
+// Throws where stdout took no more, for a reason that is an errno; 0: it took all.
+void check_output(int error);
 // To stdout.
 void print(const std::string& text);
 

@@ -269,7 +269,10 @@ ExitCode supervise(Supervisor& supervisor, std::vector<std::string> words, const
     std::vector<std::string> talkative = words;
     std::erase(talkative, "-q");
     const std::string line = line_for_shell(talkative);
-    if (const auto code = exit_code_of(ending, supervisor, line)) return *code;
+    if (const auto code = exit_code_of(ending, supervisor, line)) {
+      if (*code == ExitCode::success) check_output(supervisor.output_error());
+      return *code;
+    }
     if (most_restarts == 0 && is_of_ranks(ending.code)) return ExitCode(ending.code);  // the ranks have said why
     if (most_restarts == 0) throw DistError(what_happened(ending), hint_for(ending, line), 11);
     restarts.decide(ending);

@@ -106,12 +106,7 @@ void open_standard_streams() {
   if (opened > STDERR_FILENO) ::close(opened);
 }
 
-// Whoever closed the other end of the pipe has what it wanted.
-void check_output(bool complete) {
-  if (complete || errno == EPIPE) return;
-  throw CheckpointError(format("cannot write to stdout: {}", std::strerror(errno)),
-                        "free some space, or send the output elsewhere");
-}
+void flush_output() { check_output(std::fflush(stdout) == 0 ? 0 : errno); }
 
 int run(int argc, char** argv) {
   CLI::App program("Trains models that a YAML file describes.", "rstorch");
@@ -134,13 +129,13 @@ int run(int argc, char** argv) {
     program.parse(argc, argv);
   } catch (const CLI::Success& e) {  // --help, --version
     const int code = program.exit(e);
-    check_output(std::fflush(stdout) == 0);
+    flush_output();
     return code;
   } catch (const CLI::ParseError& e) {
     throw usage_error(program, words, e);
   }
   const ExitCode code = action();
-  check_output(std::fflush(stdout) == 0);
+  flush_output();
   return int(code);
 }
 
@@ -168,7 +163,16 @@ void show_error(const std::string& report) {
   std::fputs((text + "\n").c_str(), stderr);
 }
 
-void print(const std::string& text) { check_output(std::fwrite(text.data(), 1, text.size(), stdout) == text.size()); }
+// Whoever closed the other end of a pipe has what it wanted.
+void check_output(int error) {
+  if (error == 0 || error == EPIPE) return;
+  throw CheckpointError(format("cannot write to stdout: {}", std::strerror(error)),
+                        "free some space, or send the output elsewhere");
+}
+
+void print(const std::string& text) {
+  check_output(std::fwrite(text.data(), 1, text.size(), stdout) == text.size() ? 0 : errno);
+}
 
 }  // namespace rstorch::cli
 

@@ -144,6 +144,21 @@ check "a rank is killed" says 'error[E0711]: a rank, or mpirun, was killed by SI
 check "a rank is killed: one line and its hint" [ "$(wc -l <"$work/err")" -eq 2 ]
 check "a rank is killed: nothing left" nothing_left
 
+# Output that is lost is an error, unless nobody wants it: as without launch.
+ranks_do say "one line"
+code=0
+timeout -k 2 20 "$rstorch" launch -n 2 "${train[@]}" >/dev/full 2>"$work/err" </dev/null || code=$?
+check "a full stdout" code_is 9
+check "a full stdout" says "cannot write to stdout: No space left on device"
+ranks_do say "one line"
+launch -n 2 "${train[@]}"
+check "output" [ "$(cat "$work/out")" = "one line" -a "$code" -eq 0 ]
+for both in "2>$work/err" "2>&1"; do
+  ranks_do say "one line"
+  code=$(bash -c "{ timeout -k 2 20 '$rstorch' launch -n 2 ${train[*]} $both </dev/null; echo \$? >'$work/code'; } | true; cat '$work/code'")
+  check "a reader that leaves, $both" code_is 0
+done
+
 # Signals.
 for signal in TERM INT USR1; do
   ranks_do run
