@@ -9,6 +9,7 @@
 
 #include "base/version.h"
 #include "cli/command.h"
+#include "cli/ranks.h"
 #include "cli/threads.h"
 #include "config/suggest.h"
 #include "train/progress.h"
@@ -62,31 +63,6 @@ std::string full_name(const CLI::App& command) {
   return command.get_parent() ? full_name(*command.get_parent()) + " " + command.get_name() : command.get_name();
 }
 
-UsageError usage_error(const CLI::App& program, const std::vector<std::string>& words, const CLI::ParseError& error) {
-  const Place place = find_place(program, words);
-  const std::string help = format("`{} --help` shows what there is", full_name(*place.command));
-  const auto suggest = [&](const std::string& word, const std::vector<std::string>& names) {
-    const std::vector<std::string_view> known(names.begin(), names.end());
-    const auto near = config::nearest(word, known);
-    return near ? format("did you mean `{}`?", *near) : help;
-  };
-  const std::vector<std::string> commands = command_names(*place.command);
-  if (!place.unknown.empty()) {
-    return UsageError(format("there is no command `{}`", place.unknown), suggest(place.unknown, commands));
-  }
-  const std::vector<std::string> options = option_names(*place.command);
-  for (const std::string& word : words) {
-    const std::string name = word.substr(0, word.find('='));
-    if (!name.starts_with("--") || std::find(options.begin(), options.end(), name) != options.end()) continue;
-    return UsageError(format("{} has no option {}", full_name(*place.command), name), suggest(name, options));
-  }
-  if (!commands.empty()) {
-    return UsageError(format("{} wants a command", full_name(*place.command)),
-                      format("there are: {}", join(commands, ", ")));
-  }
-  return UsageError(format("{}: {}", full_name(*place.command), error.what()), help);
-}
-
 void name_parts_of_help(CLI::FormatterBase& formatter) {
   for (const auto& [theirs, ours] : {std::pair("Positionals", "Arguments"),
                                      {"SUBCOMMAND", "COMMAND"},
@@ -134,8 +110,15 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     throw usage_error(program, words, e);
   }
+  check_ranks(program.get_subcommands().front()->get_name());
   const ExitCode code = action();
   flush_output();
+  return int(code);
+}
+
+int fail(const std::string& report, ExitCode code) {
+  let_rank0_speak();
+  show_error(report);
   return int(code);
 }
 
@@ -152,6 +135,31 @@ void add_overrides(CLI::App& command, std::vector<std::string>& overrides) {
   command.add_option("overrides", overrides, "key=value changes a key of the config, ~key removes it.")
       ->type_name("")
       ->expected(0, -1);
+}
+
+UsageError usage_error(const CLI::App& program, const std::vector<std::string>& words, const CLI::ParseError& error) {
+  const Place place = find_place(program, words);
+  const std::string help = format("`{} --help` shows what there is", full_name(*place.command));
+  const auto suggest = [&](const std::string& word, const std::vector<std::string>& names) {
+    const std::vector<std::string_view> known(names.begin(), names.end());
+    const auto near = config::nearest(word, known);
+    return near ? format("did you mean `{}`?", *near) : help;
+  };
+  const std::vector<std::string> commands = command_names(*place.command);
+  if (!place.unknown.empty()) {
+    return UsageError(format("there is no command `{}`", place.unknown), suggest(place.unknown, commands));
+  }
+  const std::vector<std::string> options = option_names(*place.command);
+  for (const std::string& word : words) {
+    const std::string name = word.substr(0, word.find('='));
+    if (!name.starts_with("--") || std::find(options.begin(), options.end(), name) != options.end()) continue;
+    return UsageError(format("{} has no option {}", full_name(*place.command), name), suggest(name, options));
+  }
+  if (!commands.empty()) {
+    return UsageError(format("{} wants a command", full_name(*place.command)),
+                      format("there are: {}", join(commands, ", ")));
+  }
+  return UsageError(format("{}: {}", full_name(*place.command), error.what()), help);
 }
 
 void show_error(const std::string& report) {
@@ -178,20 +186,17 @@ void print(const std::string& text) {
 
 int main(int argc, char** argv) {
   using rstorch::ExitCode;
-  using rstorch::cli::show_error;
+  using rstorch::cli::fail;
   try {
     rstorch::cli::open_standard_streams();
     rstorch::cli::check_thread_count();
     rstorch::cli::limit_spinning(argv);
     return rstorch::cli::run(argc, argv);
   } catch (const rstorch::Error& e) {
-    show_error(e.report());
-    return int(e.exit_code());
+    return fail(e.report(), e.exit_code());
   } catch (const std::bad_alloc&) {
-    show_error("error[E0501]: out of memory");
-    return int(ExitCode::out_of_memory);
+    return fail("error[E0501]: out of memory", ExitCode::out_of_memory);
   } catch (const std::exception& e) {
-    show_error(std::string("error[E0100]: internal error: ") + e.what());
-    return int(ExitCode::internal);
+    return fail(std::string("error[E0100]: internal error: ") + e.what(), ExitCode::internal);
   }
 }

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <thread>
@@ -77,6 +78,14 @@ void export_variables(std::vector<std::string>& words) {
 }
 
 }  // namespace
+
+void note_signal(const std::string& name) { std::ofstream(variable(kSignalFile)) << name; }
+
+std::string noted_signal() {
+  std::string name;
+  std::ifstream(variable(kSignalFile)) >> name;
+  return name;
+}
 
 std::optional<Path> find_mpirun() {
   std::vector<Path> places;

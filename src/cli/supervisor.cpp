@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "cli/mpirun.h"
 #include "train/files.h"
 
 namespace rstorch::cli {
@@ -174,6 +175,7 @@ void Supervisor::on_stop_signal(int signal) {
 void Supervisor::tend(pid_t job) {
   // mpirun loses what it gets before it has children to pass it on to.
   if (!stop_reason_.empty() && !asked_ && !members_of_session(job).empty()) {
+    note_signal(stop_reason_);
     ::kill(job, SIGUSR1);
     asked_ = true;
   }

@@ -75,12 +75,16 @@ nothing_left() {
 # What needs no mpirun: wrong words, and its absence.
 ranks_do exit 0
 for words in "-n 0 train x" "-n 4097 train x" "-n x train x" "train x" "-n 2" "-n 2 --hosts a:0 train x" \
-             "-n 2 --hosts a,,b train x" "-n 2 --hosts=-a train x" "-n 4 --hosts a:2,b train x" "-n 2 list" "-n 2 --max-restarts 1 eval x" "-n 2 train -"; do
+             "-n 2 --hosts a,,b train x" "-n 2 --hosts=-a train x" "-n 4 --hosts a:2,b train x" "-n 2 list" "-n 2 --max-restarts 1 eval x" "-n 2 train" "-n 2 train -" \
+             "-n 2 train x --simulate-ranks 2" "-n 2 train x --inject"; do
   launch $words
   check "usage: $words" code_is 2
 done
 launch -n 4 --hosts a:2,b "${train[@]}"
 check "more ranks than slots" says '--hosts has slots for 3 ranks, and -n asks for 4'
+launch -n 2 train "$source_dir/tests/e2e/long_run.yaml" --resum
+check "train's words" code_is 2
+check "train's words" says 'did you mean `--resume`?'
 launch -n 2 list
 check "other commands" says 'several ranks can train, eval or bench'
 RSTORCH_MPIRUN=$work/none launch -n 2 "${train[@]}"
