@@ -219,8 +219,8 @@ class OwnFolders {
     std::error_code none;
     const Path temporary = std::filesystem::temp_directory_path(none);
     session_.emplace(none ? Path("/tmp") : temporary);
-    // Other machines have neither folder: mpirun alone is told, and their daemons clear up after their ranks.
     ::setenv(kSignalFile, (session_->path() / "signal").c_str(), 1);
+    // Other machines have neither folder: mpirun alone is told, and their daemons clear up after their ranks.
     const bool here = !on_several_machines(program);
     ::setenv(here ? "OMPI_MCA_orte_tmpdir_base" : "TMPDIR", session_->path().c_str(), 1);
     if (!here || ::access("/dev/shm", W_OK | X_OK) != 0) return;
