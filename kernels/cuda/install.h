@@ -14,5 +14,7 @@ void install_matmul();
 void install_softmax();
 void install_sum();
 void install_extreme();
+void install_pool();
+void install_dropout();
 
 }  // namespace rstorch::kernels

@@ -21,6 +21,8 @@ void install() {
   install_softmax();
   install_sum();
   install_extreme();
+  install_pool();
+  install_dropout();
 }
 
 constexpr CudaModule table = {
