@@ -85,6 +85,11 @@ template <class T>
 T __shfl_sync(unsigned, T value, int lane) {
   return fake_cuda::take(value, unsigned(lane));
 }
+inline unsigned atomicCAS(unsigned* at, unsigned expected, unsigned value) {
+  __atomic_compare_exchange_n(at, &expected, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+  return expected;
+}
+inline void __threadfence_system() {}
 using std::max, std::min;
 
 inline uint64_t __umul64hi(uint64_t a, uint64_t b) { return uint64_t((static_cast<unsigned __int128>(a) * b) >> 64); }
