@@ -85,6 +85,16 @@ template <class T>
 T __shfl_sync(unsigned, T value, int lane) {
   return fake_cuda::take(value, unsigned(lane));
 }
+// The lanes of the warp that have this value too.
+inline unsigned __match_any_sync(unsigned, unsigned value) {
+  const auto* const values = static_cast<const unsigned char(*)[8]>(fake_cuda::exchange(&value, sizeof value, 0));
+  unsigned equal = 0;
+  for (unsigned lane = 0; lane < fake_cuda::kWarpThreads; ++lane) {
+    equal |= unsigned(__builtin_memcmp(values[lane], &value, sizeof value) == 0) << lane;
+  }
+  return equal;
+}
+inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 inline unsigned atomicCAS(unsigned* at, unsigned expected, unsigned value) {
   __atomic_compare_exchange_n(at, &expected, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
   return expected;
