@@ -16,5 +16,6 @@ void install_sum();
 void install_extreme();
 void install_pool();
 void install_dropout();
+void install_indexing();
 
 }  // namespace rstorch::kernels

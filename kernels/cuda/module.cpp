@@ -23,6 +23,7 @@ void install() {
   install_extreme();
   install_pool();
   install_dropout();
+  install_indexing();
 }
 
 constexpr CudaModule table = {

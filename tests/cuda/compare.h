@@ -1,7 +1,9 @@
-// What tests of CUDA kernels compare with the CPU's.
+// What a CUDA kernel gave against what the CPU's gave.
 #pragma once
 
 #include <cmath>
+#include <string>
+#include <vector>
 
 #include <doctest/doctest.h>
 

@@ -50,7 +50,7 @@ struct dim3 {
   dim3(unsigned x = 1, unsigned y = 1) : x(x), y(y) {}
   unsigned x, y;
 };
-inline thread_local dim3 blockIdx, threadIdx;
+inline thread_local dim3 gridDim, blockIdx, threadIdx;
 
 namespace fake_cuda {
 
@@ -77,6 +77,7 @@ T take(T value, unsigned lane) {
 
 #define blockDim fake_cuda::kBlockSize
 inline void __syncthreads() { fake_cuda::wait_for_block(); }
+inline void __syncwarp() { fake_cuda::take(0, 0); }
 template <class T>
 T __shfl_xor_sync(unsigned, T value, int mask) {
   return fake_cuda::take(value, threadIdx.x ^ unsigned(mask));
@@ -95,6 +96,7 @@ inline unsigned __match_any_sync(unsigned, unsigned value) {
   return equal;
 }
 inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
+inline unsigned atomicAdd(unsigned* at, unsigned value) { return __atomic_fetch_add(at, value, __ATOMIC_RELAXED); }
 inline unsigned atomicCAS(unsigned* at, unsigned expected, unsigned value) {
   __atomic_compare_exchange_n(at, &expected, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
   return expected;
