@@ -20,8 +20,8 @@ struct Sorted {
 //   ...a kernel writes sort.keys()[i], below `bound`, for every element i...
 //   const Sorted sorted = sort.run("index_add");
 //
-// Costs 16 bytes of workspace an element, and two launches for every 8 bits of the bound (rows of a vocabulary: 4 in
-// all); one launch for up to 1024 elements.
+// Takes 16 bytes of workspace an element, and two launches for every 8 bits of the bound; one launch for up to 1024
+// elements.
 class Sort {
  public:
   // count, bound < 2^31
