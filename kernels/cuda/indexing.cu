@@ -16,17 +16,6 @@
 namespace rstorch::kernels {
 namespace {
 
-// The widest access that `bytes` and all addresses are multiples of, as a type: f.operator()<Unit>().
-template <class F, class... Data>
-void with_unit(size_t bytes, const F& f, const Data*... data) {
-  const auto fits = [&](size_t unit) { return bytes % unit == 0 && (aligned(data, unit) && ...); };
-  if (fits(16)) return f.template operator()<Pack<uint64_t, 2>>();
-  if (fits(8)) return f.template operator()<uint64_t>();
-  if (fits(4)) return f.template operator()<uint32_t>();
-  if (fits(2)) return f.template operator()<uint16_t>();
-  f.template operator()<uint8_t>();
-}
-
 void require_small(std::string_view name, int64_t count, std::string_view what) {
   if (count < INT32_MAX) return;
   throw ShapeError(format("{}: {} {} are too many for cuda", name, count, what));
