@@ -15,7 +15,7 @@ using namespace rstorch::testing;
 
 namespace {
 
-constexpr DType kFloatTypes[] = {kFloat32, kFloat64, kBFloat16, kFloat16};
+const std::vector<DType> kFloatTypes = {kFloat32, kFloat64, kBFloat16, kFloat16};
 constexpr DType kAllTypes[] = {kFloat32, kFloat64, kBFloat16, kFloat16, kInt64, kInt32, kUInt8, kBool};
 
 void check_equal(const Tensor& cuda, const Tensor& cpu, const std::string& what) {
@@ -33,7 +33,8 @@ void compare_sums(DType dtype, Rounding rounding, const std::string& what, const
   const DType there = is_half(dtype) && rounding == Rounding::once ? kFloat32 : dtype;
   const Tensor cuda = add(Device("cuda"), dtype);
   check_equal(cuda, add(kCPU, there).to(dtype), format("{} {}", what, name_of(dtype)));
-  check_equal(add(Device("cuda"), dtype), cuda.to("cpu"), format("{} {}, again", what, name_of(dtype)));
+  if (dtype == kFloat32)
+    check_equal(add(Device("cuda"), dtype), cuda.to("cpu"), format("{} {}, again", what, name_of(dtype)));
 }
 
 // Indices below `size`. Of a skewed one, every second is the same.
@@ -47,10 +48,11 @@ Tensor random_index(const Shape& shape, int64_t size, Spread spread = Spread::ev
 // A tensor that halves hold exactly.
 Tensor coarse(const Shape& shape) { return Tensor::randn(shape).to(kBFloat16).to(kFloat16).to(kFloat32); }
 
-void compare_index_add(int64_t outer, int64_t size, int64_t count, int64_t inner, Spread spread) {
+void compare_index_add(const std::vector<DType>& dtypes, int64_t outer, int64_t size, int64_t count, int64_t inner,
+                       Spread spread) {
   const Tensor dy = coarse({outer, count, inner}), dx = coarse({outer, size, inner});
   const Tensor index = random_index({count}, size, spread);
-  for (const DType dtype : kFloatTypes) {
+  for (const DType dtype : dtypes) {
     compare_sums(dtype, Rounding::once, format("index_add of {} to {} x {} x {}", count, outer, size, inner),
                  [&](Device device, DType type) {
                    Tensor sum = dx.to(type).to(device).clone();
@@ -61,9 +63,9 @@ void compare_index_add(int64_t outer, int64_t size, int64_t count, int64_t inner
   }
 }
 
-void compare_scatter_add(const Tensor& dy, int dim, const Tensor& index, const Tensor& dx, Rounding rounding,
-                         const std::string& what) {
-  for (const DType dtype : kFloatTypes) {
+void compare_scatter_add(const std::vector<DType>& dtypes, const Tensor& dy, int dim, const Tensor& index,
+                         const Tensor& dx, Rounding rounding, const std::string& what) {
+  for (const DType dtype : dtypes) {
     compare_sums(dtype, rounding, "scatter_add " + what, [&](Device device, DType type) {
       Tensor sum = dx.to(type).to(device).clone();
       kernels::scatter_add(current_stream(device), dy.to(type).to(device).view(), dim, index.to(device).view(),
@@ -105,13 +107,16 @@ TEST_CASE("index_select on cuda and cpu") {
 TEST_CASE("index_add on cuda gives the CPU's bits") {
   manual_seed(7);
   for (const Spread spread : {Spread::even, Spread::skewed}) {
-    for (const int64_t count : {1, 7, 1024, 1025, 5000}) {
-      compare_index_add(1, 65, count, 8, spread);     // packs of every dtype
-      compare_index_add(3, 300, count, 5, spread);    // of none
-      compare_index_add(1, 70000, count, 2, spread);  // keys of three digits, the highest of which is 0 or 1
+    for (const int64_t count : {1, 7, 300}) {
+      compare_index_add(kFloatTypes, 1, 65, count, 8, spread);   // packs of every dtype
+      compare_index_add(kFloatTypes, 3, 300, count, 5, spread);  // of none
+    }
+    for (const int64_t count : {1024, 1025, 5000}) {
+      // keys of one digit, of two, and of three, the highest of which is 0 or 1
+      for (const int64_t size : {65, 300, 70000}) compare_index_add({kFloat32}, 1, size, count, 2, spread);
     }
   }
-  compare_index_add(1, 1, 3000, 16, Spread::even);  // all in one run
+  compare_index_add(kFloatTypes, 1, 1, 3000, 16, Spread::even);  // all in one run
 }
 
 TEST_CASE("gather on cuda and cpu") {
@@ -144,15 +149,17 @@ TEST_CASE("scatter_add on cuda gives the CPU's bits") {
       const Tensor index = random_index(shape, 9, Spread::skewed), dy = coarse(shape), dx = coarse(wide);
       const std::string what = format("{} along {}", length, dim);
       const Rounding rounding = length > 64 ? Rounding::once : Rounding::each;
-      compare_scatter_add(dy, dim, index, dx, rounding, what);
-      compare_scatter_add(coarse({1, 1, 1}).expand(shape), dim, index, dx, rounding, what + ", broadcast");
+      compare_scatter_add(kFloatTypes, dy, dim, index, dx, rounding, what);
+      compare_scatter_add(kFloatTypes, coarse({1, 1, 1}).expand(shape), dim, index, dx, rounding, what + ", broadcast");
     }
   }
-  compare_scatter_add(coarse({20000}), 0, random_index({20000}, 500), coarse({500}), Rounding::once, "one line");
-  compare_scatter_add(coarse({}), 0, Tensor::zeros({}, {kInt64}), coarse({}), Rounding::each, "no dimensions");
+  compare_scatter_add(kFloatTypes, coarse({20000}), 0, random_index({20000}, 500), coarse({500}), Rounding::once,
+                      "one line");
+  compare_scatter_add(kFloatTypes, coarse({}), 0, Tensor::zeros({}, {kInt64}), coarse({}), Rounding::each,
+                      "no dimensions");
   // more lines than are sorted
-  compare_scatter_add(coarse({66, 128, 130}), 0, random_index({66, 128, 130}, 3), coarse({3, 128, 130}), Rounding::each,
-                      "many lines");
+  compare_scatter_add({kFloat32}, coarse({66, 128, 130}), 0, random_index({66, 128, 130}, 3), coarse({3, 128, 130}),
+                      Rounding::each, "many lines");
 }
 
 TEST_CASE("an index out of range on cuda is an error, and other elements are right") {
