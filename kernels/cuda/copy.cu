@@ -1,3 +1,5 @@
+#include <optional>
+
 #include "kernels/copy.h"
 #include "kernels/cuda/install.h"
 #include "kernels/cuda/map.cuh"
@@ -14,22 +16,23 @@ struct Same {
 
 constexpr uint32_t kTile = 32;
 
-// Operand 0 of a walk is y, 1 is x.
+// The dimensions of a walk in which neighbours in y (operand 0) and in x (operand 1) lie.
 struct Transposition {
-  size_t y_dim = 0, x_dim = 0;  // in which neighbours in y and in x lie
-
-  // True where these are two dimensions, each long enough for tiles.
-  bool find(const Walk<2>& walk) {
-    const auto dims = size_t(walk.dims);
-    const auto unit_dim = [&](size_t operand) {
-      const auto& strides = walk.strides[operand];
-      return size_t(std::find(strides.begin(), strides.begin() + dims, 1) - strides.begin());
-    };
-    y_dim = unit_dim(0), x_dim = unit_dim(1);
-    if (y_dim == dims || x_dim == dims || walk.strides[1][y_dim] <= 1) return false;
-    return std::min(walk.sizes[y_dim], walk.sizes[x_dim]) >= kTile / 2;
-  }
+  size_t y_dim, x_dim;
 };
+
+// None where they are the same one, or too short for tiles.
+std::optional<Transposition> find_transposition(const Walk<2>& walk) {
+  const auto dims = size_t(walk.dims);
+  const auto unit_dim = [&](size_t operand) {
+    const auto& strides = walk.strides[operand];
+    return size_t(std::find(strides.begin(), strides.begin() + dims, 1) - strides.begin());
+  };
+  const Transposition found = {unit_dim(0), unit_dim(1)};
+  if (found.y_dim == dims || found.x_dim == dims || walk.strides[1][found.y_dim] <= 1) return {};
+  if (std::min(walk.sizes[found.y_dim], walk.sizes[found.x_dim]) < kTile / 2) return {};
+  return found;
+}
 
 // Planes of y_size times x_size elements, and how they are cut into tiles.
 struct Tiles {
@@ -95,13 +98,13 @@ void copy_transposed(CudaStream& stream, const ConstView& x, const View& y, cons
 }
 
 void copy_cuda(CudaStream& stream, ConstView x, View y) {
+  if (x.numel() == 0) return;
   if (x.dtype == y.dtype && x.contiguous() && y.contiguous()) {
     return stream.copy_bytes(y.data, x.data, size_t(x.numel()) * size_of(x.dtype));
   }
   if (x.dtype == y.dtype) {
     const auto walk = make_walk<2>(y.shape, {y.strides, x.strides});
-    Transposition transposition;
-    if (transposition.find(walk)) return copy_transposed(stream, x, y, walk, transposition);
+    if (const auto found = find_transposition(walk)) return copy_transposed(stream, x, y, walk, *found);
   }
   dispatch(AllTypes{}, x.dtype, "copy", [&]<class X>(Type<X>) {
     dispatch(AllTypes{}, y.dtype, "copy", [&]<class Y>(Type<Y>) { map<Y, X>(stream, "copy", Same{}, y, {x}); });

@@ -44,6 +44,7 @@ TEST_CASE("copies of transposed tensors on cuda and cpu") {
   compare_copies({64, 32}, "transposed, whole tiles", turned);
   compare_copies({16, 15}, "transposed, too short for tiles", turned);
   compare_copies({3, 40, 37}, "transposed, of many", turned);
+  compare_copies({0, 40, 37}, "transposed, of none", turned);
   compare_copies({40, 3, 37}, "ends change places", [](const Tensor& x) { return x.transpose(0, 2); });
   compare_copies({90, 70}, "transposed part",
                  [](const Tensor& x) { return x.slice(0, 3, 80, 2).slice(1, 5, 45).transpose(0, 1); });
