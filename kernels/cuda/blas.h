@@ -1,7 +1,7 @@
-// cuBLAS. Apart from check.h, because its headers are long and few kernels need them.
+// cuBLASLt. Apart from check.h, because its headers are long and few kernels need them.
 #pragma once
 
-#include <cublas_v2.h>
+#include <cublasLt.h>
 
 #include "kernels/cuda/check.h"
 

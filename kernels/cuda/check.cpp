@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "kernels/cuda/blas.h"
+#include "kernels/cuda/dnn.h"
 
 namespace rstorch::kernels {
 
@@ -22,9 +23,13 @@ void fail(cudaError_t code, std::string_view call) {
 
 void fail(cublasStatus_t code, std::string_view call) {
   const std::string message =
-      format("{} failed: {} ({}, {})", call, cublasGetStatusString(code), cublasGetStatusName(code), int(code));
+      format("{} failed: {} ({}, {})", call, cublasLtGetStatusString(code), cublasLtGetStatusName(code), int(code));
   if (code == CUBLAS_STATUS_ALLOC_FAILED) throw OutOfMemoryError(message, "use a smaller batch_size or model");
   throw DeviceError(message);
+}
+
+void fail(cudnnStatus_t code, std::string_view call) {
+  throw DeviceError(format("{} failed: {} ({})", call, cudnnGetErrorString(code), int(code)));
 }
 
 }  // namespace rstorch::kernels

@@ -98,7 +98,6 @@ void copy_transposed(CudaStream& stream, const ConstView& x, const View& y, cons
 }
 
 void copy_cuda(CudaStream& stream, ConstView x, View y) {
-  if (x.numel() == 0) return;
   if (x.dtype == y.dtype && x.contiguous() && y.contiguous()) {
     return stream.copy_bytes(y.data, x.data, size_t(x.numel()) * size_of(x.dtype));
   }

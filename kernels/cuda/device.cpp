@@ -8,6 +8,7 @@
 #include "base/caching_allocator.h"
 #include "base/error.h"
 #include "kernels/cuda/blas.h"
+#include "kernels/cuda/dnn.h"
 
 namespace rstorch::kernels {
 namespace {
@@ -103,13 +104,14 @@ void throw_found(DeviceErrors& errors, Device device) {
 }
 
 struct BlasDeleter {
-  void operator()(cublasHandle_t handle) const { cublasDestroy(handle); }
+  void operator()(cublasLtHandle_t handle) const { cublasLtDestroy(handle); }
 };
-using BlasHandle = std::unique_ptr<std::remove_pointer_t<cublasHandle_t>, BlasDeleter>;
+using BlasHandle = std::unique_ptr<std::remove_pointer_t<cublasLtHandle_t>, BlasDeleter>;
 
-// What NVIDIA recommends for Hopper. Ours and not cuBLAS's own, so that results do not depend on what else runs, and a
-// captured step allocates nothing.
-constexpr size_t kBlasWorkspace = size_t(32) << 20;
+struct DnnDeleter {
+  void operator()(cudnnHandle_t handle) const { cudnnDestroy(handle); }
+};
+using DnnHandle = std::unique_ptr<std::remove_pointer_t<cudnnHandle_t>, DnnDeleter>;
 
 class DeviceStream final : public CudaStream {
  public:
@@ -117,10 +119,7 @@ class DeviceStream final : public CudaStream {
       : CudaStream({DeviceType::cuda, device}, &shared_queue(device).allocator),
         stream_(shared_queue(device).stream),
         errors_(*shared_queue(device).errors) {}
-  ~DeviceStream() override {
-    allocator().release(blas_workspace_, kBlasWorkspace);
-    allocator().release(workspace_, workspace_bytes_);
-  }
+  ~DeviceStream() override { allocator().release(workspace_, workspace_bytes_); }
 
   void synchronize() override {
     check(cudaStreamSynchronize(queue()), "cudaStreamSynchronize");
@@ -134,8 +133,23 @@ class DeviceStream final : public CudaStream {
   void* handle() const override { return queue(); }
 
   void* blas_handle() override {
-    if (!blas_) make_blas();
-    return blas_.get();
+    if (blas_) return blas_.get();
+    queue();  // the handle is of the current device
+    cublasLtHandle_t handle = nullptr;
+    check(cublasLtCreate(&handle), "cublasLtCreate");
+    blas_.reset(handle);
+    return handle;
+  }
+
+  void* dnn_handle() override {
+    if (dnn_) return dnn_.get();
+    const cudaStream_t stream = queue();
+    cudnnHandle_t handle = nullptr;
+    check(cudnnCreate(&handle), "cudnnCreate");
+    DnnHandle dnn(handle);
+    check(cudnnSetStream(handle, stream), "cudnnSetStream");
+    dnn_ = std::move(dnn);
+    return handle;
   }
 
   void* workspace(size_t bytes) override {
@@ -154,28 +168,12 @@ class DeviceStream final : public CudaStream {
     return stream_;
   }
 
-  // On first use: it takes tens of milliseconds, and many runs need none.
-  void make_blas() {
-    const cudaStream_t stream = queue();
-    cublasHandle_t handle = nullptr;
-    check(cublasCreate(&handle), "cublasCreate");
-    BlasHandle blas(handle);
-    if (!blas_workspace_) blas_workspace_ = allocator().allocate(kBlasWorkspace);
-    check(cublasSetStream(handle, stream), "cublasSetStream");
-    check(cublasSetWorkspace(handle, blas_workspace_, kBlasWorkspace), "cublasSetWorkspace");
-    check(cublasSetAtomicsMode(handle, CUBLAS_ATOMICS_NOT_ALLOWED), "cublasSetAtomicsMode");
-    check(
-        cublasSetMathMode(handle, cublasMath_t(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)),
-        "cublasSetMathMode");
-    blas_ = std::move(blas);
-  }
-
   cudaStream_t stream_;
   DeviceErrors& errors_;
   void* workspace_ = nullptr;
   size_t workspace_bytes_ = 0;
-  void* blas_workspace_ = nullptr;
   BlasHandle blas_;
+  DnnHandle dnn_;
 };
 
 }  // namespace

@@ -11,6 +11,8 @@ void install_copy();
 void install_where();
 void install_random();
 void install_matmul();
+void install_linear();
+void install_conv();
 void install_softmax();
 void install_sum();
 void install_extreme();

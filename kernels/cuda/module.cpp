@@ -18,6 +18,8 @@ void install() {
   install_where();
   install_random();
   install_matmul();
+  install_linear();
+  install_conv();
   install_softmax();
   install_sum();
   install_extreme();

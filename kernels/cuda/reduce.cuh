@@ -114,6 +114,18 @@ void merge_parts(CudaStream& stream, std::string_view name, const Op& op, const 
                 static_cast<typename Op::State*>(nullptr));
 }
 
+// Reduces the elements of a source, as they are cut into tiles.
+template <class Op, class Source>
+void reduce_source(CudaStream& stream, std::string_view name, const Op& op, const Source& source, const Tiles& tiles) {
+  using State = typename Op::State;
+  State* states = nullptr;
+  if (tiles.parts > 1) {
+    states = static_cast<State*>(stream.workspace(size_t(tiles.parts) * tiles.results * sizeof(State)));
+  }
+  launch_blocks(stream, name, tiles.blocks(), run<Op, Source>, op, source, tiles, states);
+  if (states) merge_parts(stream, name, op, states, tiles.results, tiles.parts);
+}
+
 // x cut into dimensions that stay and dimensions that are reduced (size 1 in y).
 struct Plan {
   Walk<1> kept, reduced;
@@ -160,13 +172,9 @@ void reduce(CudaStream& stream, std::string_view name, const Op& op, const Const
   const auto tiles_of = [&](const Walk<1>& part) {
     return make_tiles(uint32_t(results), plan.count == 0 ? 0 : uint32_t(part.numel()), plan.lanes_first());
   };
-  int64_t parts = 0, launches = 0;
-  plan.reduced.for_each_small([&](const Walk<1>& part) { parts += tiles_of(part).parts, ++launches; });
-  if (parts == 1) {
-    const Tiles tiles = tiles_of(plan.reduced);
-    return launch_blocks(stream, name, tiles.blocks(), run<Op, Elements<Op, T>>, op, elements(plan.reduced, 0), tiles,
-                         static_cast<State*>(nullptr));
-  }
+  if (plan.reduced.small()) return reduce_source(stream, name, op, elements(plan.reduced, 0), tiles_of(plan.reduced));
+  int64_t parts = 0;
+  plan.reduced.for_each_small([&](const Walk<1>& part) { parts += tiles_of(part).parts; });
   auto* const states = static_cast<State*>(stream.workspace(size_t(parts) * size_t(results) * sizeof(State)));
   State* next = states;
   int64_t before = 0;

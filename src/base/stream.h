@@ -78,7 +78,8 @@ class CudaStream : public Stream {
   using Stream::Stream;
   // cudaStream_t; makes its device the calling thread's current one
   virtual void* handle() const = 0;
-  virtual void* blas_handle() = 0;          // cublasHandle_t; made on first use
+  virtual void* blas_handle() = 0;            // cublasLtHandle_t; made on first use
+  virtual void* dnn_handle() = 0;             // cudnnHandle_t; made on first use
   virtual void* workspace(size_t bytes) = 0;  // scratch memory, valid until the next call; in stream order
 };
 

@@ -1,0 +1,154 @@
+#include <cstdlib>
+#include <cstring>
+
+#include <cublasLt.h>
+
+#include "base/half.h"
+
+namespace {
+
+struct Product {
+  int64_t m, n, k;
+  bool transposed_a, transposed_b;
+  const FakeMatrix &a, &b, &d;
+  const FakeOperation& operation;
+};
+
+template <class T, class Sum>
+void multiply(const Product& p, const T* a, const T* b, T* d) {
+  const auto* const bias = static_cast<const T*>(p.operation.bias);
+  const bool with_bias = p.operation.epilogue & CUBLASLT_EPILOGUE_BIAS,
+             relu = p.operation.epilogue & CUBLASLT_EPILOGUE_RELU;
+  for (int64_t i = 0; i < p.m; ++i) {
+    for (int64_t j = 0; j < p.n; ++j) {
+      Sum sum = 0;
+      for (int64_t k = 0; k < p.k; ++k) {
+        sum += Sum(p.transposed_a ? a[k + i * p.a.leading] : a[i + k * p.a.leading]) *
+               Sum(p.transposed_b ? b[j + k * p.b.leading] : b[k + j * p.b.leading]);
+      }
+      if (with_bias) sum += Sum(bias[i]);
+      if (relu && sum < 0) sum = 0;
+      d[i + j * p.d.leading] = T(sum);
+    }
+  }
+}
+
+template <class T, class Sum>
+void multiply_batch(const Product& p, const void* a, const void* b, void* d) {
+  for (int64_t i = 0; i < p.d.batch; ++i) {
+    multiply<T, Sum>(p, static_cast<const T*>(a) + i * p.a.stride, static_cast<const T*>(b) + i * p.b.stride,
+                     static_cast<T*>(d) + i * p.d.stride);
+  }
+}
+
+template <class T>
+cublasStatus_t assign(T& to, const void* value, size_t bytes) {
+  if (bytes != sizeof(T)) return CUBLAS_STATUS_INVALID_VALUE;
+  std::memcpy(&to, value, bytes);
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+}  // namespace
+
+const char* cublasLtGetStatusString(cublasStatus_t) { return "a fake status"; }
+const char* cublasLtGetStatusName(cublasStatus_t) { return "CUBLAS_STATUS_FAKE"; }
+cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
+  *handle = reinterpret_cast<cublasLtHandle_t>(std::malloc(1));
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
+  std::free(handle);
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* operation, cublasComputeType_t compute, cudaDataType) {
+  *operation = new FakeOperation{.compute = compute};
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t attribute,
+                                              const void* value, size_t bytes) {
+  switch (attribute) {
+    case CUBLASLT_MATMUL_DESC_TRANSA:
+      return assign(operation->transa, value, bytes);
+    case CUBLASLT_MATMUL_DESC_TRANSB:
+      return assign(operation->transb, value, bytes);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE:
+      return assign(operation->epilogue, value, bytes);
+    case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
+      return assign(operation->bias, value, bytes);
+  }
+  return CUBLAS_STATUS_INVALID_VALUE;
+}
+cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t operation) {
+  delete operation;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* matrix, cudaDataType type, uint64_t rows,
+                                          uint64_t columns, int64_t leading) {
+  if (leading < int64_t(rows)) return CUBLAS_STATUS_INVALID_VALUE;
+  *matrix = new FakeMatrix{type, int64_t(rows), int64_t(columns), leading};
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t matrix,
+                                                cublasLtMatrixLayoutAttribute_t attribute, const void* value,
+                                                size_t bytes) {
+  if (attribute == CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT) return assign(matrix->batch, value, bytes);
+  return assign(matrix->stride, value, bytes);
+}
+cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t matrix) {
+  delete matrix;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t* preference) {
+  *preference = new FakePreference;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t, cublasLtMatmulPreferenceAttributes_t,
+                                                    const void*, size_t) {
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference) {
+  delete preference;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t operation, cublasLtMatrixLayout_t,
+                                              cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
+                                              cublasLtMatmulPreference_t, int, cublasLtMatmulHeuristicResult_t*,
+                                              int* count) {
+  // As the real one: nothing but the product in double.
+  *count = operation->compute == CUBLAS_COMPUTE_64F && operation->epilogue != CUBLASLT_EPILOGUE_DEFAULT ? 0 : 1;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+// alpha is 1 and beta 0 in all calls of kernels/cuda.
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, const void*, const void* a,
+                              cublasLtMatrixLayout_t in_a, const void* b, cublasLtMatrixLayout_t in_b, const void*,
+                              const void*, cublasLtMatrixLayout_t, void* d, cublasLtMatrixLayout_t in_d,
+                              const cublasLtMatmulAlgo_t*, void* workspace, size_t bytes, cudaStream_t) {
+  const bool transposed_a = operation->transa == CUBLAS_OP_T, transposed_b = operation->transb == CUBLAS_OP_T;
+  const Product p = {in_d->rows,   in_d->columns, transposed_a ? in_a->rows : in_a->columns,
+                     transposed_a, transposed_b,  *in_a,
+                     *in_b,        *in_d,         *operation};
+  const bool fits =
+      (transposed_a ? in_a->columns : in_a->rows) == p.m && (transposed_b ? in_b->columns : in_b->rows) == p.k &&
+      (transposed_b ? in_b->rows : in_b->columns) == p.n && in_a->batch == in_d->batch && in_b->batch == in_d->batch;
+  if (!fits) return CUBLAS_STATUS_INVALID_VALUE;
+  std::memset(workspace, 0xff, bytes);  // whoever kept something there shows
+  switch (in_d->type) {
+    case CUDA_R_32F:
+      multiply_batch<float, float>(p, a, b, d);
+      break;
+    case CUDA_R_64F:
+      multiply_batch<double, double>(p, a, b, d);
+      break;
+    case CUDA_R_16BF:
+      multiply_batch<rstorch::bf16, float>(p, a, b, d);
+      break;
+    case CUDA_R_16F:
+      multiply_batch<rstorch::f16, float>(p, a, b, d);
+      break;
+  }
+  return CUBLAS_STATUS_SUCCESS;
+}
