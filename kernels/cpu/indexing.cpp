@@ -5,18 +5,16 @@
 #include "kernels/cpu/convert.h"
 #include "kernels/cpu/map.h"
 #include "kernels/cpu/walk.h"
+#include "kernels/index_error.h"
 
 namespace rstorch::kernels {
 namespace {
 
-void check_index(int64_t value, int64_t size, std::string_view what) {
-  if (value >= 0 && value < size) return;
-  throw ArgumentError(format("{}: index {} is out of range for a dimension of size {}", what, value, size),
-                      "indices go from 0 to size - 1; they do not count from the end");
-}
-
-void check_indices(const ConstView& index, int64_t size, std::string_view what) {
-  for (int64_t i = 0; i < index.numel(); ++i) check_index(index.as<int64_t>()[i], size, what);
+void check_indices(const ConstView& index, int64_t size, const char* op) {
+  for (int64_t i = 0; i < index.numel(); ++i) {
+    const int64_t value = index.as<int64_t>()[i];
+    if (value < 0 || value >= size) throw index_error({op, i, value, size});
+  }
 }
 
 // The shapes [outer, size, inner] of x and [outer, count, inner] of y.

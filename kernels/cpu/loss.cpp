@@ -10,6 +10,7 @@
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/simd.h"
 #include "kernels/cpu/walk.h"
+#include "kernels/index_error.h"
 #include "kernels/math.h"
 
 namespace rstorch::kernels {
@@ -26,9 +27,7 @@ struct Rows {
 void check_targets(const int64_t* target, int64_t count, int64_t classes, int64_t ignore_index) {
   for (int64_t i = 0; i < count; ++i) {
     if ((target[i] >= 0 && target[i] < classes) || target[i] == ignore_index) continue;
-    throw ArgumentError(
-        format("cross_entropy: target {} is {}, wanted a class from 0 to {}", i, target[i], classes - 1),
-        "check the labels, or that the last layer has as many outputs as there are classes");
+    throw target_error({"cross_entropy", i, target[i], classes});
   }
 }
 

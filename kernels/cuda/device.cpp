@@ -73,11 +73,16 @@ struct SharedQueue {
   explicit SharedQueue(int device) : allocator(device), pinned(device) {
     check(cudaSetDevice(device), "cudaSetDevice");
     check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+    void* memory = nullptr;
+    check(cudaHostAlloc(&memory, sizeof(DeviceErrors), cudaHostAllocPortable), "cudaHostAlloc");
+    errors = static_cast<DeviceErrors*>(memory);
+    *errors = {};
   }
 
   CudaAllocator allocator;
   PinnedAllocator pinned;
   cudaStream_t stream = nullptr;
+  DeviceErrors* errors = nullptr;
 };
 
 SharedQueue& shared_queue(int device) {
@@ -86,6 +91,16 @@ SharedQueue& shared_queue(int device) {
   static std::mutex mutex;
   const std::lock_guard lock(mutex);
   return queues->try_emplace(device, device).first->second;
+}
+
+// To be called when the device has done all work. What is thrown is no longer kept.
+void throw_found(DeviceErrors& errors, Device device) {
+  if (!errors.complete) return;
+  const ArgumentError error = errors.describe(errors.bad);
+  errors.complete = 0;
+  errors.taken = 0;
+  throw ArgumentError(
+      format("{} (in an earlier call: {} found it while the host went on)", error.what(), device.text()), error.hint());
 }
 
 struct BlasDeleter {
@@ -101,10 +116,15 @@ using DnnHandle = std::unique_ptr<std::remove_pointer_t<cudnnHandle_t>, DnnDelet
 class DeviceStream final : public CudaStream {
  public:
   explicit DeviceStream(int device)
-      : CudaStream({DeviceType::cuda, device}, &shared_queue(device).allocator), stream_(shared_queue(device).stream) {}
+      : CudaStream({DeviceType::cuda, device}, &shared_queue(device).allocator),
+        stream_(shared_queue(device).stream),
+        errors_(*shared_queue(device).errors) {}
   ~DeviceStream() override { allocator().release(workspace_, workspace_bytes_); }
 
-  void synchronize() override { check(cudaStreamSynchronize(queue()), "cudaStreamSynchronize"); }
+  void synchronize() override {
+    check(cudaStreamSynchronize(queue()), "cudaStreamSynchronize");
+    throw_found(errors_, device());
+  }
 
   void copy_bytes(void* to, const void* from, size_t bytes) override {
     if (bytes > 0) check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, queue()), "cudaMemcpyAsync");
@@ -149,6 +169,7 @@ class DeviceStream final : public CudaStream {
   }
 
   cudaStream_t stream_;
+  DeviceErrors& errors_;
   void* workspace_ = nullptr;
   size_t workspace_bytes_ = 0;
   BlasHandle blas_;
@@ -190,6 +211,8 @@ std::string cuda_bus_id(int device) {
 }
 
 Allocator& cuda_pinned_memory(int device) { return shared_queue(device).pinned; }
+
+DeviceErrors& device_errors(int device) { return *shared_queue(device).errors; }
 
 std::unique_ptr<Stream> make_cuda_stream(int device) { return std::make_unique<DeviceStream>(device); }
 

@@ -16,5 +16,8 @@ void install_conv();
 void install_softmax();
 void install_sum();
 void install_extreme();
+void install_pool();
+void install_dropout();
+void install_indexing();
 
 }  // namespace rstorch::kernels

@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/pack.cuh"
 #include "kernels/cuda/walk.h"
-#include "kernels/element.h"
 #include "kernels/elementwise.h"
 
 namespace rstorch::kernels {
@@ -23,25 +23,16 @@ struct Source {
   Compute<T> number{};
 };
 
-template <class T, int V>
-struct alignas(sizeof(T) * V) Pack {
-  T values[V];
-};
-
 template <class T>
 __device__ __forceinline__ Compute<T> load(const Source<T>& x, uint32_t at) {
   return x.data ? convert<Compute<T>>(x.data[at]) : x.number;
 }
 template <int V, class T>
 __device__ __forceinline__ Pack<Compute<T>, V> load_pack(const Source<T>& x, uint32_t first) {
+  if (x.data && x.step) return convert_pack<Compute<T>>(read_pack<V>(x.data + first));
   Pack<Compute<T>, V> out;
-  if (x.data && x.step) {
-    const auto pack = *reinterpret_cast<const Pack<T, V>*>(x.data + first);
-    for (int j = 0; j < V; ++j) out.values[j] = convert<Compute<T>>(pack.values[j]);
-  } else {
-    const Compute<T> value = load(x, 0);
-    for (int j = 0; j < V; ++j) out.values[j] = value;
-  }
+  const Compute<T> value = load(x, 0);
+  for (int j = 0; j < V; ++j) out.values[j] = value;
   return out;
 }
 
@@ -53,7 +44,7 @@ __global__ void map_linear(F f, uint32_t count, Y* y, Source<X>... x) {
     const auto apply = [&](const auto&... packs) {
       Pack<Y, V> out;
       for (int j = 0; j < V; ++j) out.values[j] = convert<Y>(f(packs.values[j]...));
-      *reinterpret_cast<Pack<Y, V>*>(y + first) = out;
+      write_pack(y + first, out);
     };
     return apply(load_pack<V>(x, first)...);
   }
@@ -81,11 +72,6 @@ Source<T> source_of(std::string_view name, const Operand& x) {
   return {x.view.as<T>(), 1, {}};
 }
 inline Strides strides_of(const Operand& x, int dims) { return x.is_number ? Shape::filled(dims, 0) : x.view.strides; }
-
-template <class T>
-bool aligned(const T* data, size_t bytes) {
-  return reinterpret_cast<uintptr_t>(data) % bytes == 0;
-}
 
 template <class Y, class... X, class F, size_t... K>
 void map_walk(CudaStream& stream, std::string_view name, F f, const Walk<1 + sizeof...(X)>& walk, Y* y,

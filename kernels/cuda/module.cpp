@@ -23,6 +23,9 @@ void install() {
   install_softmax();
   install_sum();
   install_extreme();
+  install_pool();
+  install_dropout();
+  install_indexing();
 }
 
 constexpr CudaModule table = {
