@@ -1,5 +1,6 @@
 // Kernels that read or write at indices. `index` is i64 and contiguous; an index outside the tensor is an ArgumentError
-// that names it.
+// that names it. Sums are taken in the order of the index; those of halves are rounded after each addition, or, on CUDA
+// where it sorts, once.
 #pragma once
 
 #include "kernels/kernel.h"

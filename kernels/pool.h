@@ -1,4 +1,4 @@
-// 2-D pooling. f32, f64. x [batch, channels, h, w] and y [batch, channels, oh, ow] are both contiguous or both
+// 2-D pooling. f32, f64; on CUDA also bf16 and f16, summed in f32. x [batch, channels, h, w] and y [batch, channels, oh, ow] are both contiguous or both
 // channels-last, and so are gradients and indices. Output sizes are those of the views.
 #pragma once
 

@@ -40,9 +40,9 @@ __global__ void map_channels(F f, Divider inner, Divider channels, uint32_t pack
       if (neighbours && j > 0) factors = f.of(channel + uint32_t(j));
       out.values[j] = f(factors, in.values[j]...);
     }
-    store_pack<V>(y + first, out);
+    write_pack(y + first, convert_pack<T>(out));
   };
-  apply(load_pack<V>(x + first)...);
+  apply(convert_pack<Compute<X>>(read_pack<V>(x + first))...);
 }
 
 }  // namespace detail

@@ -20,5 +20,8 @@ void install_loss();
 void install_batch_norm();
 void install_layer_norm();
 void install_optim();
+void install_pool();
+void install_dropout();
+void install_indexing();
 
 }  // namespace rstorch::kernels

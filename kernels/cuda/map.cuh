@@ -10,7 +10,6 @@
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/pack.cuh"
 #include "kernels/cuda/walk.h"
-#include "kernels/element.h"
 #include "kernels/elementwise.h"
 
 namespace rstorch::kernels {
@@ -30,7 +29,7 @@ __device__ __forceinline__ Compute<T> load(const Source<T>& x, uint32_t at) {
 }
 template <int V, class T>
 __device__ __forceinline__ Pack<Compute<T>, V> load_pack(const Source<T>& x, uint32_t first) {
-  if (x.data && x.step) return kernels::load_pack<V>(x.data + first);
+  if (x.data && x.step) return convert_pack<Compute<T>>(read_pack<V>(x.data + first));
   Pack<Compute<T>, V> out;
   const Compute<T> value = load(x, 0);
   for (int j = 0; j < V; ++j) out.values[j] = value;
@@ -45,7 +44,7 @@ __global__ void map_linear(F f, uint32_t count, Y* y, Source<X>... x) {
     const auto apply = [&](const auto&... packs) {
       Pack<Y, V> out;
       for (int j = 0; j < V; ++j) out.values[j] = convert<Y>(f(packs.values[j]...));
-      *reinterpret_cast<Pack<Y, V>*>(y + first) = out;
+      write_pack(y + first, out);
     };
     return apply(load_pack<V>(x, first)...);
   }

@@ -27,6 +27,9 @@ void install() {
   install_batch_norm();
   install_layer_norm();
   install_optim();
+  install_pool();
+  install_dropout();
+  install_indexing();
 }
 
 constexpr CudaModule table = {

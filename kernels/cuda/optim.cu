@@ -16,21 +16,20 @@ struct Flat {
   int64_t packs, count, threads;
 };
 
-// Arrays of const elements are read only.
-template <int V, class T>
-__device__ void write_pack(T* to, const Pack<Compute<T>, V>& values) {
-  store_pack<V>(to, values);
+template <class T, int V>
+__device__ void store(T* to, const Pack<Compute<T>, V>& values) {
+  write_pack(to, convert_pack<T>(values));
 }
-template <int V, class T>
-__device__ void write_pack(const T*, const Pack<Compute<T>, V>&) {}
+template <class T, int V>
+__device__ void store(const T*, const Pack<Compute<T>, V>&) {}  // read only
 
 template <int V, class F, class... X>
 __device__ void update_pack(const F& f, const typename F::Numbers& numbers, int64_t at, X*... x) {
   const auto update = [&](auto... packs) {
     for (int j = 0; j < V; ++j) f(numbers, packs.values[j]...);
-    (write_pack<V>(x + at, packs), ...);
+    (store(x + at, packs), ...);
   };
-  update(load_pack<V>(x + at)...);
+  update(convert_pack<Compute<std::remove_const_t<X>>>(read_pack<V>(x + at))...);
 }
 
 // What all elements need is computed by one thread of a block.

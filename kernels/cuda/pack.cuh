@@ -1,4 +1,4 @@
-// Elements that a thread reads and writes in one access.
+// Neighbouring elements that a thread reads or writes at once: 16 bytes are the most that a GPU moves in one access.
 #pragma once
 
 #include <cstddef>
@@ -13,28 +13,37 @@ struct alignas(sizeof(T) * V) Pack {
   T values[V];
 };
 
-// How many elements fill the largest access, 16 bytes.
+// How many elements fill the widest access.
 template <class T>
 inline constexpr int kPack = int(16 / sizeof(T));
 
-template <class T>
-bool aligned(const T* data, size_t bytes) {
-  return reinterpret_cast<uintptr_t>(data) % bytes == 0;
+// `data` is aligned to V elements.
+template <int V, class T>
+__device__ __forceinline__ Pack<T, V> read_pack(const T* data) {
+  return *reinterpret_cast<const Pack<T, V>*>(data);
+}
+template <class T, int V>
+__device__ __forceinline__ void write_pack(T* data, const Pack<T, V>& pack) {
+  *reinterpret_cast<Pack<T, V>*>(data) = pack;
+}
+template <class To, class From, int V>
+__device__ __forceinline__ Pack<To, V> convert_pack(const Pack<From, V>& from) {
+  Pack<To, V> to;
+  for (int j = 0; j < V; ++j) to.values[j] = convert<To>(from.values[j]);
+  return to;
 }
 
-// V elements from `from` on, as what they are computed in.
-template <int V, class T>
-__device__ __forceinline__ Pack<Compute<T>, V> load_pack(const T* from) {
-  const auto pack = *reinterpret_cast<const Pack<T, V>*>(from);
-  Pack<Compute<T>, V> out;
-  for (int j = 0; j < V; ++j) out.values[j] = convert<Compute<T>>(pack.values[j]);
-  return out;
-}
-template <int V, class T>
-__device__ __forceinline__ void store_pack(T* to, const Pack<Compute<T>, V>& values) {
-  Pack<T, V> pack;
-  for (int j = 0; j < V; ++j) pack.values[j] = convert<T>(values.values[j]);
-  *reinterpret_cast<Pack<T, V>*>(to) = pack;
+inline bool aligned(const void* data, size_t bytes) { return reinterpret_cast<uintptr_t>(data) % bytes == 0; }
+
+// The widest access that `bytes` and all addresses are multiples of, as a type: f.operator()<Unit>().
+template <class F, class... Data>
+void with_unit(size_t bytes, const F& f, const Data*... data) {
+  const auto fits = [&](size_t unit) { return bytes % unit == 0 && (aligned(data, unit) && ...); };
+  if (fits(16)) return f.template operator()<Pack<uint64_t, 2>>();
+  if (fits(8)) return f.template operator()<uint64_t>();
+  if (fits(4)) return f.template operator()<uint32_t>();
+  if (fits(2)) return f.template operator()<uint16_t>();
+  f.template operator()<uint8_t>();
 }
 
 }  // namespace rstorch::kernels

@@ -22,6 +22,8 @@ class Divider {
     factor_ = uint32_t((((uint64_t(1) << shift_) - d) << 32) / d + 1);
   }
 
+  RST_HD uint32_t divisor() const { return d_; }
+
   struct Result {
     uint32_t quotient, remainder;
   };

@@ -31,8 +31,12 @@ void add_completion(CLI::App& program, Action& action);
 CLI::App& add_command(CLI::App& parent, const std::string& name, const std::string& help, const std::string& example);
 // `[key=value...]`, `~key`.
 void add_overrides(CLI::App& command, std::vector<std::string>& overrides);
+// What is wrong with `words`, which `program` could not parse, and what may have been meant.
+UsageError usage_error(const CLI::App& program, const std::vector<std::string>& words, const CLI::ParseError& error);
 // An error's report, to stderr.
 void show_error(const std::string& report);
+// Throws where stdout took no more, for a reason that is an errno; 0: it took all.
+void check_output(int error);
 // To stdout.
 void print(const std::string& text);
 

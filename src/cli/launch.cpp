@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 #include <cstring>
 
@@ -7,11 +6,12 @@
 
 #include "base/log.h"
 #include "cli/command.h"
-#include "cli/load.h"
 #include "cli/mpirun.h"
+#include "cli/ranks.h"
 #include "cli/scratch_folder.h"
 #include "cli/shell_word.h"
 #include "cli/supervisor.h"
+#include "cli/train_arguments.h"
 #include "train/run_directory.h"
 #include "train/text_table.h"
 
@@ -33,6 +33,7 @@ struct Arguments {
   int max_restarts = 0;
   bool dry_run = false;
   std::vector<std::string> command;
+  std::optional<TrainArguments> train;  // where that is the command
 };
 
 // Where a run keeps its checkpoints. It is the newest one of its name once it has begun.
@@ -124,47 +125,33 @@ class Restarts {
   int done_ = 0, soon_ = 0, stuck_ = 0;
 };
 
-// What follows `launch ... train`, as far as it matters here.
-struct TrainWords {
-  std::string config;
-  std::vector<std::string> overrides;
-  Size size = Size::full;
-  bool resume = false;
-};
-
-TrainWords read_train(const std::vector<std::string>& command) {
-  TrainWords words;
-  for (size_t i = 1; i < command.size(); ++i) {
-    if (command[i] == "--smoke") words.size = Size::smoke;
-    if (command[i] == "--resume") words.resume = true;
-    if (command[i].starts_with("--simulate-ranks")) {
-      throw UsageError("--simulate-ranks makes ranks of one process, and launch starts several", "use one of them");
-    }
-    if (command[i] == "--inject")
-      ++i;  // its value follows
-    else if (command[i].starts_with("--"))
-      continue;
-    else if (words.config.empty())
-      words.config = command[i];
-    else
-      words.overrides.push_back(command[i]);
+// What follows `launch ...`, as train itself would read it. What is wrong with it is said here, once.
+TrainArguments read_train(const std::vector<std::string>& command) {
+  CLI::App program("", "rstorch");
+  TrainArguments arguments;
+  add_train_arguments(*program.add_subcommand("train"), arguments);
+  try {
+    program.parse(std::vector<std::string>(command.rbegin(), command.rend()));
+  } catch (const CLI::Success&) {  // --help
+    throw;
+  } catch (const CLI::ParseError& error) {
+    throw usage_error(program, command, error);
   }
-  return words;
+  if (arguments.simulate_ranks == 0) return arguments;
+  throw UsageError("--simulate-ranks makes ranks of one process, and launch starts several", "use one of them");
 }
 
 // The run of a train command. What is wrong with its config is said here, once, and not by each rank.
-RunName run_of(const TrainWords& words) {
-  if (words.config.empty()) return {};
-  if (words.config == "-") {
+RunName run_of(const TrainArguments& train) {
+  if (train.config == "-") {
     throw UsageError("several ranks cannot read a config from stdin", "write it to a file that all ranks can read");
   }
-  const LoadedConfig loaded = load_config(words.config, words.overrides, words.size);
+  const LoadedConfig loaded = load_config(train.config, train.overrides, train.size());
   const auto& run = loaded.experiment.config.run;
   return {run.dir, run.name};
 }
 
 void check_command(const Arguments& arguments) {
-  constexpr std::array<std::string_view, 3> known = {"train", "eval", "bench"};
   if (arguments.command.empty()) {
     throw UsageError("launch wants a command: train, eval or bench", "for example: rstorch launch -n 2 train CONFIG");
   }
@@ -172,7 +159,7 @@ void check_command(const Arguments& arguments) {
   if (name.starts_with('-')) {
     throw UsageError(format("launch has no option {}", name), "`rstorch launch --help` shows what there is");
   }
-  if (std::ranges::find(known, name) == known.end()) {
+  if (std::ranges::find(kCommandsOfRanks, name) == kCommandsOfRanks.end()) {
     throw UsageError(format("launch does not start `{}`", name),
                      "several ranks can train, eval or bench; options of launch come before the command");
   }
@@ -182,6 +169,15 @@ void check_command(const Arguments& arguments) {
   if (std::getenv("OMPI_COMM_WORLD_RANK")) {
     throw UsageError("launch starts mpirun, and was itself started by one", "call it without mpirun");
   }
+}
+
+// mpirun would start more ranks than it was told there is room for, on machines of its choice.
+void check_slots(const RankProgram& program) {
+  int slots = 0;
+  for (const Host& host : program.hosts) slots += host.slots;
+  if (program.hosts.empty() || program.ranks <= slots) return;
+  throw UsageError(format("--hosts has slots for {} ranks, and -n asks for {}", slots, program.ranks),
+                   "say how many each machine may have, as in --hosts a:4,b:4; without a number it is one");
 }
 
 std::string launch_words(const Arguments& arguments) {
@@ -223,6 +219,7 @@ class OwnFolders {
     std::error_code none;
     const Path temporary = std::filesystem::temp_directory_path(none);
     session_.emplace(none ? Path("/tmp") : temporary);
+    ::setenv(kSignalFile, (session_->path() / "signal").c_str(), 1);
     // Other machines have neither folder: mpirun alone is told, and their daemons clear up after their ranks.
     const bool here = !on_several_machines(program);
     ::setenv(here ? "OMPI_MCA_orte_tmpdir_base" : "TMPDIR", session_->path().c_str(), 1);
@@ -253,20 +250,22 @@ std::optional<ExitCode> exit_code_of(const Ending& ending, const Supervisor& sup
   throw DistError(what_happened(ending), hint_for(ending, line), 11);
 }
 
-ExitCode supervise(Supervisor& supervisor, std::vector<std::string> words, const TrainWords& train, Restarts restarts,
-                   int most_restarts) {
+ExitCode supervise(Supervisor& supervisor, std::vector<std::string> words, Restarts restarts, int most_restarts) {
   for (;;) {
     const Ending ending = supervisor.run(words);
     std::vector<std::string> talkative = words;
     std::erase(talkative, "-q");
     const std::string line = line_for_shell(talkative);
-    if (const auto code = exit_code_of(ending, supervisor, line)) return *code;
+    if (const auto code = exit_code_of(ending, supervisor, line)) {
+      if (*code == ExitCode::success) check_output(supervisor.output_error());
+      return *code;
+    }
     if (most_restarts == 0 && is_of_ranks(ending.code)) return ExitCode(ending.code);  // the ranks have said why
     if (most_restarts == 0) throw DistError(what_happened(ending), hint_for(ending, line), 11);
     restarts.decide(ending);
     supervisor.pause(kPause);
     if (!supervisor.stop_reason().empty()) return ExitCode::requeue;
-    if (!train.resume && words.back() != "--resume") words.emplace_back("--resume");
+    if (std::ranges::find(words, "--resume") == words.end()) words.emplace_back("--resume");
   }
 }
 
@@ -274,10 +273,9 @@ ExitCode run(const Arguments& arguments) {
   check_command(arguments);
   RankProgram program{arguments.ranks, {}, {rank_program()}};
   if (!arguments.hosts.empty()) program.hosts = read_hosts(arguments.hosts);
+  check_slots(program);
   program.command.insert(program.command.end(), arguments.command.begin(), arguments.command.end());
-  const bool trains = arguments.command[0] == "train";
-  const TrainWords train = trains ? read_train(arguments.command) : TrainWords();
-  const RunName name = run_of(train);
+  const RunName name = arguments.train ? run_of(*arguments.train) : RunName();
   ::setenv(kLaunchWords, launch_words(arguments).c_str(), 1);
   const std::vector<std::string> words = mpirun_words(require_mpirun(), program);
   if (arguments.dry_run) {
@@ -287,7 +285,7 @@ ExitCode run(const Arguments& arguments) {
   for (const auto& [variable, value] : mpirun_environment()) ::setenv(variable.c_str(), value.c_str(), 1);
   Supervisor supervisor;  // before the folders: no signal may end this process while they are there
   const OwnFolders folders(program);
-  return supervise(supervisor, words, train, Restarts(arguments.max_restarts, name), arguments.max_restarts);
+  return supervise(supervisor, words, Restarts(arguments.max_restarts, name), arguments.max_restarts);
 }
 
 }  // namespace
@@ -301,7 +299,9 @@ void add_launch(CLI::App& program, Action& action) {
   command.add_option("-n,--ranks", arguments->ranks, "How many processes.")
       ->required()
       ->check(CLI::Range(1, kMostRanks).description(""));
-  command.add_option("--hosts", arguments->hosts, "Machines, with the ranks that each may have: a:2,b:2.")
+  command
+      .add_option("--hosts", arguments->hosts,
+                  "Machines, with the ranks that each may have: a:2,b:2; one without a number.")
       ->type_name("HOSTS");
   command
       .add_option("--max-restarts", arguments->max_restarts,
@@ -311,6 +311,8 @@ void add_launch(CLI::App& program, Action& action) {
   command.prefix_command();
   command.callback([&action, &command, arguments] {
     arguments->command = command.remaining();
+    if (!arguments->command.empty() && arguments->command[0] == "train")
+      arguments->train = read_train(arguments->command);
     action = [arguments] { return run(*arguments); };
   });
 }

@@ -9,6 +9,7 @@
 
 #include "base/version.h"
 #include "cli/command.h"
+#include "cli/ranks.h"
 #include "cli/threads.h"
 #include "config/suggest.h"
 #include "train/progress.h"
@@ -62,6 +63,80 @@ std::string full_name(const CLI::App& command) {
   return command.get_parent() ? full_name(*command.get_parent()) + " " + command.get_name() : command.get_name();
 }
 
+void name_parts_of_help(CLI::FormatterBase& formatter) {
+  for (const auto& [theirs, ours] : {std::pair("Positionals", "Arguments"),
+                                     {"SUBCOMMAND", "COMMAND"},
+                                     {"OPTIONS", "options"},
+                                     {"TEXT", ""},
+                                     {"REQUIRED", ""},
+                                     {"INT", "N"}}) {
+    formatter.label(theirs, ours);
+  }
+  formatter.column_width(24);
+}
+
+// A program that is started without them must not have its files take the places of stdin, stdout and stderr.
+void open_standard_streams() {
+  int opened = 0;
+  while (opened >= 0 && opened <= STDERR_FILENO) opened = ::open("/dev/null", O_RDWR);
+  if (opened > STDERR_FILENO) ::close(opened);
+}
+
+void flush_output() { check_output(std::fflush(stdout) == 0 ? 0 : errno); }
+
+int run(int argc, char** argv) {
+  CLI::App program("Trains models that a YAML file describes.", "rstorch");
+  name_parts_of_help(*program.get_formatter());  // before there are commands, which take it over
+  program.set_help_flag("-h,--help", "Show this help.");
+  program.set_version_flag("--version", std::string("rstorch ") + kVersion, "Show the version.");
+  program.require_subcommand(1);
+  program.footer("`rstorch COMMAND --help` shows more of each.\n\nExample:\n  rstorch train configs/digits_cnn.yaml");
+  Action action;
+  for (const auto add : {add_train, add_launch, add_eval, add_predict, add_plan, add_bench, add_config, add_inspect,
+                         add_list, add_doctor, add_completion}) {
+    add(program, action);
+  }
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  if (words.empty()) {
+    std::fputs(program.help().c_str(), stderr);
+    return int(ExitCode::usage);
+  }
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::Success& e) {  // --help, --version
+    const int code = program.exit(e);
+    flush_output();
+    return code;
+  } catch (const CLI::ParseError& e) {
+    throw usage_error(program, words, e);
+  }
+  check_ranks(program.get_subcommands().front()->get_name());
+  const ExitCode code = action();
+  flush_output();
+  return int(code);
+}
+
+int fail(const std::string& report, ExitCode code) {
+  let_rank0_speak();
+  show_error(report);
+  return int(code);
+}
+
+}  // namespace
+
+CLI::App& add_command(CLI::App& parent, const std::string& name, const std::string& help, const std::string& example) {
+  CLI::App& command = *parent.add_subcommand(name, help);
+  command.group("Commands");
+  command.footer("Example:\n  " + example);
+  return command;
+}
+
+void add_overrides(CLI::App& command, std::vector<std::string>& overrides) {
+  command.add_option("overrides", overrides, "key=value changes a key of the config, ~key removes it.")
+      ->type_name("")
+      ->expected(0, -1);
+}
+
 UsageError usage_error(const CLI::App& program, const std::vector<std::string>& words, const CLI::ParseError& error) {
   const Place place = find_place(program, words);
   const std::string help = format("`{} --help` shows what there is", full_name(*place.command));
@@ -87,78 +162,6 @@ UsageError usage_error(const CLI::App& program, const std::vector<std::string>& 
   return UsageError(format("{}: {}", full_name(*place.command), error.what()), help);
 }
 
-void name_parts_of_help(CLI::FormatterBase& formatter) {
-  for (const auto& [theirs, ours] : {std::pair("Positionals", "Arguments"),
-                                     {"SUBCOMMAND", "COMMAND"},
-                                     {"OPTIONS", "options"},
-                                     {"TEXT", ""},
-                                     {"REQUIRED", ""},
-                                     {"INT", "N"}}) {
-    formatter.label(theirs, ours);
-  }
-  formatter.column_width(24);
-}
-
-// A program that is started without them must not have its files take the places of stdin, stdout and stderr.
-void open_standard_streams() {
-  int opened = 0;
-  while (opened >= 0 && opened <= STDERR_FILENO) opened = ::open("/dev/null", O_RDWR);
-  if (opened > STDERR_FILENO) ::close(opened);
-}
-
-// Whoever closed the other end of the pipe has what it wanted.
-void check_output(bool complete) {
-  if (complete || errno == EPIPE) return;
-  throw CheckpointError(format("cannot write to stdout: {}", std::strerror(errno)),
-                        "free some space, or send the output elsewhere");
-}
-
-int run(int argc, char** argv) {
-  CLI::App program("Trains models that a YAML file describes.", "rstorch");
-  name_parts_of_help(*program.get_formatter());  // before there are commands, which take it over
-  program.set_help_flag("-h,--help", "Show this help.");
-  program.set_version_flag("--version", std::string("rstorch ") + kVersion, "Show the version.");
-  program.require_subcommand(1);
-  program.footer("`rstorch COMMAND --help` shows more of each.\n\nExample:\n  rstorch train configs/digits_cnn.yaml");
-  Action action;
-  for (const auto add : {add_train, add_launch, add_eval, add_predict, add_plan, add_bench, add_config, add_inspect,
-                         add_list, add_doctor, add_completion}) {
-    add(program, action);
-  }
-  const std::vector<std::string> words(argv + 1, argv + argc);
-  if (words.empty()) {
-    std::fputs(program.help().c_str(), stderr);
-    return int(ExitCode::usage);
-  }
-  try {
-    program.parse(argc, argv);
-  } catch (const CLI::Success& e) {  // --help, --version
-    const int code = program.exit(e);
-    check_output(std::fflush(stdout) == 0);
-    return code;
-  } catch (const CLI::ParseError& e) {
-    throw usage_error(program, words, e);
-  }
-  const ExitCode code = action();
-  check_output(std::fflush(stdout) == 0);
-  return int(code);
-}
-
-}  // namespace
-
-CLI::App& add_command(CLI::App& parent, const std::string& name, const std::string& help, const std::string& example) {
-  CLI::App& command = *parent.add_subcommand(name, help);
-  command.group("Commands");
-  command.footer("Example:\n  " + example);
-  return command;
-}
-
-void add_overrides(CLI::App& command, std::vector<std::string>& overrides) {
-  command.add_option("overrides", overrides, "key=value changes a key of the config, ~key removes it.")
-      ->type_name("")
-      ->expected(0, -1);
-}
-
 void show_error(const std::string& report) {
   constexpr std::string_view kRed = "\033[1;31m", kPlain = "\033[0m";
   const size_t head = report.find(':');
@@ -168,26 +171,32 @@ void show_error(const std::string& report) {
   std::fputs((text + "\n").c_str(), stderr);
 }
 
-void print(const std::string& text) { check_output(std::fwrite(text.data(), 1, text.size(), stdout) == text.size()); }
+// Whoever closed the other end of a pipe has what it wanted.
+void check_output(int error) {
+  if (error == 0 || error == EPIPE) return;
+  throw CheckpointError(format("cannot write to stdout: {}", std::strerror(error)),
+                        "free some space, or send the output elsewhere");
+}
+
+void print(const std::string& text) {
+  check_output(std::fwrite(text.data(), 1, text.size(), stdout) == text.size() ? 0 : errno);
+}
 
 }  // namespace rstorch::cli
 
 int main(int argc, char** argv) {
   using rstorch::ExitCode;
-  using rstorch::cli::show_error;
+  using rstorch::cli::fail;
   try {
     rstorch::cli::open_standard_streams();
     rstorch::cli::check_thread_count();
     rstorch::cli::limit_spinning(argv);
     return rstorch::cli::run(argc, argv);
   } catch (const rstorch::Error& e) {
-    show_error(e.report());
-    return int(e.exit_code());
+    return fail(e.report(), e.exit_code());
   } catch (const std::bad_alloc&) {
-    show_error("error[E0501]: out of memory");
-    return int(ExitCode::out_of_memory);
+    return fail("error[E0501]: out of memory", ExitCode::out_of_memory);
   } catch (const std::exception& e) {
-    show_error(std::string("error[E0100]: internal error: ") + e.what());
-    return int(ExitCode::internal);
+    return fail(std::string("error[E0100]: internal error: ") + e.what(), ExitCode::internal);
   }
 }

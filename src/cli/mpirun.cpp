@@ -5,6 +5,8 @@
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
+#include <map>
 #include <memory>
 #include <thread>
 
@@ -53,13 +55,10 @@ int most_ranks_on_a_machine(const RankProgram& program) {
     const int machines = machines_of_allocation();
     return (program.ranks + machines - 1) / machines;
   }
-  int slots = 0, most = 0;
-  for (const Host& host : program.hosts) {
-    slots += host.slots;
-    most = std::max(most, host.slots);
-  }
-  const int rounds = (program.ranks + slots - 1) / slots;  // more ranks than slots: each host has as many times more
-  return std::min(program.ranks, most * rounds);
+  std::map<std::string, int> slots;
+  int most = 0;
+  for (const Host& host : program.hosts) most = std::max(most, slots[host.name] += host.slots);
+  return std::min(program.ranks, most);
 }
 
 std::string host_list(const std::vector<Host>& hosts) {
@@ -79,6 +78,14 @@ void export_variables(std::vector<std::string>& words) {
 }
 
 }  // namespace
+
+void note_signal(const std::string& name) { std::ofstream(variable(kSignalFile)) << name; }
+
+std::string noted_signal() {
+  std::string name;
+  std::ifstream(variable(kSignalFile)) >> name;
+  return name;
+}
 
 std::optional<Path> find_mpirun() {
   std::vector<Path> places;

@@ -16,6 +16,12 @@ std::string mpirun_version(const files::Path& mpirun);
 // In the environment of ranks: how they were launched, "launch -n 4 --hosts a:2,b:2", for whoever says how to go on.
 inline constexpr const char* kLaunchWords = "RSTORCH_LAUNCH_WORDS";
 
+// mpirun passes on SIGUSR1, but no SIGTERM: the signal that the launcher got stands in a file, named in the environment
+// of ranks. There is none on other machines than the launcher's.
+inline constexpr const char* kSignalFile = "RSTORCH_LAUNCH_SIGNAL";
+void note_signal(const std::string& name);
+std::string noted_signal();  // empty: none was noted
+
 inline constexpr std::string_view kMpirunFix =
     "Debian: apt-get install openmpi-bin; on a cluster: its module of Open MPI";
 
@@ -28,7 +34,7 @@ std::vector<Host> read_hosts(const std::string& text);
 
 struct RankProgram {
   int ranks = 1;
-  std::vector<Host> hosts;           // empty: this machine, or those of the scheduler's allocation
+  std::vector<Host> hosts;  // with slots for all ranks; empty: this machine, or those of the scheduler's allocation
   std::vector<std::string> command;  // program and arguments
 };
 

@@ -1,5 +1,6 @@
 #include "cli/ranks.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <new>
@@ -59,13 +60,30 @@ ExitCode run_threads(int ranks, const std::function<ExitCode(dist::ProcessGroup&
   ExitCode code = ExitCode::internal;
   dist::run_ranks(ranks, [&](dist::ProcessGroup& group) {
     if (!group.is_root()) logging::mute_thread();
-    const ExitCode mine = command(group);
+    dist::start_watchdog(group);
+    const ExitCode mine = run_rank(group, command);
     if (group.is_root()) code = mine;
   });
   return code;
 }
 
 }  // namespace
+
+void check_ranks(const std::string& command) {
+  if (command == "doctor" || std::ranges::find(kCommandsOfRanks, command) != kCommandsOfRanks.end()) return;
+  const std::optional<dist::Launch> launch = dist::find_launch();
+  if (!launch) return;
+  throw UsageError(format("{} is for one process, and this is rank {} of {} ({})", command, launch->rank, launch->size,
+                          launch->launcher),
+                   format("start it alone; several ranks can run {}", join(kCommandsOfRanks, ", ")));
+}
+
+void let_rank0_speak() try {
+  const std::optional<dist::Launch> launch = dist::find_launch();
+  if (launch && launch->rank > 0) std::this_thread::sleep_for(std::chrono::seconds(5));
+} catch (const DistError&) {
+  // The environment is what is wrong, and nobody knows which rank this is.
+}
 
 ExitCode with_ranks(int simulated, const std::function<ExitCode(dist::ProcessGroup& group)>& command) {
   if (simulated > 0 && dist::find_launch()) {

@@ -7,10 +7,12 @@
 
 #include <fcntl.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "cli/mpirun.h"
 #include "train/files.h"
 
 namespace rstorch::cli {
@@ -77,7 +79,8 @@ void kill_session(pid_t leader) {
   }
 }
 
-[[noreturn]] void become(const std::vector<std::string>& words, pid_t parent, const sigset_t& signals) {
+[[noreturn]] void become(const std::vector<std::string>& words, pid_t parent, const sigset_t& signals,
+                         const Relay& relay) {
   std::vector<char*> arguments;
   for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
@@ -86,6 +89,7 @@ void kill_session(pid_t leader) {
   if (::getppid() != parent) ::_exit(1);
   const int nothing = ::open("/dev/null", O_RDONLY);
   if (nothing > 0) ::dup2(nothing, STDIN_FILENO);
+  relay.redirect();
   ::sigprocmask(SIG_SETMASK, &signals, nullptr);
   ::execv(arguments[0], arguments.data());
   ::_exit(127);
@@ -100,7 +104,10 @@ Supervisor::Supervisor() {
   ::sigaction(SIGHUP, nullptr, &hangup);
   if (hangup.sa_handler != SIG_IGN) sigaddset(&awaited_, SIGHUP);
   std::signal(SIGCHLD, SIG_DFL);  // ignored, children would leave no exit code
+  std::signal(SIGPIPE, SIG_IGN);  // for the job too: it is to end in good order when this process is gone
   ::sigprocmask(SIG_BLOCK, &awaited_, &previous_);
+  signals_ = Descriptor(::signalfd(-1, &awaited_, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals_.is_open()) throw DistError(format("cannot wait for signals: {}", std::strerror(errno)));
 }
 
 Supervisor::~Supervisor() { ::sigprocmask(SIG_SETMASK, &previous_, nullptr); }
@@ -110,9 +117,11 @@ Ending Supervisor::run(const std::vector<std::string>& words) {
   asked_ = had_ranks_ = false;
   alone_since_.reset();
   const pid_t self = ::getpid();
+  relay_.emplace();
   const pid_t job = ::fork();
   if (job < 0) throw DistError(format("cannot start {}: {}", words[0], std::strerror(errno)));
-  if (job == 0) become(words, self, previous_);
+  if (job == 0) become(words, self, previous_, *relay_);
+  relay_->close_jobs_side();
   // Until the session is cleared the job stays a zombie, so that its number cannot become another's.
   siginfo_t ended{};
   while (::waitid(P_PID, id_t(job), &ended, WEXITED | WNOWAIT | WNOHANG) == 0 && ended.si_pid == 0) {
@@ -120,6 +129,10 @@ Ending Supervisor::run(const std::vector<std::string>& words) {
     tend(job);
   }
   kill_session(job);
+  relay_->pass_on();
+  while (!relay_->all_passed_on() && kill_reason_.empty()) wait_for_signal(50ms);
+  if (output_error_ == 0) output_error_ = relay_->stdout_error();
+  relay_.reset();
   int status = 0;
   ::waitpid(job, &status, 0);
   const std::chrono::duration<double> time = Clock::now() - begin;
@@ -132,9 +145,17 @@ void Supervisor::pause(std::chrono::seconds time) {
 }
 
 void Supervisor::wait_for_signal(std::chrono::milliseconds at_most) {
-  const timespec limit{at_most.count() / 1000, at_most.count() % 1000 * 1'000'000};
-  const int signal = ::sigtimedwait(&awaited_, nullptr, &limit);
-  if (signal > 0 && signal != SIGCHLD) on_stop_signal(signal);
+  const Clock::time_point end = Clock::now() + at_most;
+  signalfd_siginfo signal{};
+  while (::read(signals_.number(), &signal, sizeof signal) != sizeof signal) {
+    if (relay_) relay_->pass_on();
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now());
+    if (left <= 0ms) return;
+    std::vector<pollfd> all = {{signals_.number(), POLLIN, 0}};
+    if (relay_) relay_->add_to(all);
+    ::poll(all.data(), all.size(), int(left.count()));
+  }
+  if (signal.ssi_signo != SIGCHLD) on_stop_signal(int(signal.ssi_signo));
 }
 
 void Supervisor::on_stop_signal(int signal) {
@@ -154,6 +175,7 @@ void Supervisor::on_stop_signal(int signal) {
 void Supervisor::tend(pid_t job) {
   // mpirun loses what it gets before it has children to pass it on to.
   if (!stop_reason_.empty() && !asked_ && !members_of_session(job).empty()) {
+    note_signal(stop_reason_);
     ::kill(job, SIGUSR1);
     asked_ = true;
   }

@@ -10,6 +10,9 @@
 
 #include <sys/types.h>
 
+#include "base/descriptor.h"
+#include "cli/relay.h"
+
 namespace rstorch::cli {
 
 // How a job ended.
@@ -37,6 +40,8 @@ class Supervisor {
 
   const std::string& stop_reason() const { return stop_reason_; }  // "SIGTERM"; empty: nothing came
   const std::string& kill_reason() const { return kill_reason_; }
+  // Why stdout did not take all that jobs wrote: an errno; 0: it did.
+  int output_error() const { return output_error_; }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -47,6 +52,9 @@ class Supervisor {
 
   sigset_t previous_;
   sigset_t awaited_;
+  Descriptor signals_;          // those that came
+  std::optional<Relay> relay_;  // of the running job
+  int output_error_ = 0;
   std::string stop_reason_, kill_reason_;
   std::optional<Clock::time_point> last_interrupt_, first_terminate_;
   bool asked_ = false;                             // the ranks of the running job

@@ -8,10 +8,10 @@
 
 #include "base/log.h"
 #include "cli/command.h"
-#include "cli/load.h"
 #include "cli/mpirun.h"
 #include "cli/ranks.h"
 #include "cli/shell_word.h"
+#include "cli/train_arguments.h"
 #include "train/plan.h"
 #include "train/rank_device.h"
 #include "train/text_table.h"
@@ -19,18 +19,8 @@
 namespace rstorch::cli {
 namespace {
 
-struct Arguments {
-  std::string config;
-  std::vector<std::string> overrides;
-  bool resume = false;
-  bool smoke = false;
-  bool dry_run = false;
-  int simulate_ranks = 0;
-  std::string inject;
-};
-
 // What to type so that the run goes on, with these overrides beside those it was started with.
-std::string command_to_continue(const Arguments& arguments, const std::vector<std::string>& more) {
+std::string command_to_continue(const TrainArguments& arguments, const std::vector<std::string>& more) {
   const auto key = [](const std::string& override) { return override.substr(0, override.find('=')); };
   std::vector<std::string> words = {program_invocation_name};
   // "launch -n 4", as the launcher was called.
@@ -49,15 +39,17 @@ std::string command_to_continue(const Arguments& arguments, const std::vector<st
   return shell_line(words);
 }
 
-void say_how_it_ended(const TrainResult& result, const Arguments& arguments) {
+void say_how_it_ended(const TrainResult& result, const TrainArguments& arguments) {
   if (result.nothing_to_do) {
     print(format("{} is finished, at step {}: there is nothing to continue.\n", result.run.string(), result.step));
     if (!result.longer.empty()) print(format("To train on: {}\n", command_to_continue(arguments, result.longer)));
     return;
   }
   if (result.outcome == Trainer::Outcome::stopped) {
-    logging::info(format("stopped by {} after step {}, saved; continue with: {}", result.stop_reason, result.step,
-                         command_to_continue(arguments, {})));
+    const std::string& own = result.stop_reason;
+    const std::string launchers = own == "SIGUSR1" ? noted_signal() : std::string();
+    logging::info(format("stopped by {} after step {}, saved; continue with: {}", launchers.empty() ? own : launchers,
+                         result.step, command_to_continue(arguments, {})));
     return;
   }
   Metrics shown;
@@ -77,8 +69,8 @@ void warn_of_one_rank(const RunConfig& config) {
              config::name_of(backend)));
 }
 
-ExitCode run(const Arguments& arguments, dist::ProcessGroup& group) {
-  LoadedConfig loaded = load_config(arguments.config, arguments.overrides, arguments.smoke ? Size::smoke : Size::full);
+ExitCode run(const TrainArguments& arguments, dist::ProcessGroup& group) {
+  LoadedConfig loaded = load_config(arguments.config, arguments.overrides, arguments.size());
   if (arguments.resume) loaded.experiment.config.checkpoint.resume = "auto";
   RunLimits limits = arguments.smoke ? RunLimits::smoke() : RunLimits();
   if (!arguments.inject.empty()) limits.fault = Fault::parse(arguments.inject);
@@ -106,20 +98,23 @@ ExitCode run(const Arguments& arguments, dist::ProcessGroup& group) {
 
 }  // namespace
 
+void add_train_arguments(CLI::App& command, TrainArguments& arguments) {
+  command.add_option("config", arguments.config, "The config file; -: stdin.")->required();
+  add_overrides(command, arguments.overrides);
+  command.add_flag("--resume", arguments.resume, "Continue an unfinished run of this name.");
+  command.add_flag("--smoke", arguments.smoke, "A few small steps, to see that everything works.");
+  command.add_flag("--dry-run", arguments.dry_run, "Read the config, open the data, build the model, and stop.");
+  command.add_option("--simulate-ranks", arguments.simulate_ranks, "Train with so many ranks, as threads.")
+      ->check(CLI::Range(1, 64));
+  command.add_option("--inject", arguments.inject, "A fault, for tests: kill:rank=1@step=50; stop, hang, slow, error.")
+      ->type_name("FAULT");
+}
+
 void add_train(CLI::App& program, Action& action) {
   CLI::App& command = add_command(program, "train", "Train a model as a config says.",
                                   "rstorch train configs/digits_cnn.yaml optimizer.lr=3e-4 trainer.max_epochs=5");
-  auto arguments = std::make_shared<Arguments>();
-  command.add_option("config", arguments->config, "The config file; -: stdin.")->required();
-  add_overrides(command, arguments->overrides);
-  command.add_flag("--resume", arguments->resume, "Continue an unfinished run of this name.");
-  command.add_flag("--smoke", arguments->smoke, "A few small steps, to see that everything works.");
-  command.add_flag("--dry-run", arguments->dry_run, "Read the config, open the data, build the model, and stop.");
-  command.add_option("--simulate-ranks", arguments->simulate_ranks, "Train with so many ranks, as threads.")
-      ->check(CLI::Range(1, 64));
-  command
-      .add_option("--inject", arguments->inject, "A fault, for tests: kill:rank=1@step=50; stop, hang, slow, error.")
-      ->type_name("FAULT");
+  auto arguments = std::make_shared<TrainArguments>();
+  add_train_arguments(command, *arguments);
   command.callback([&action, arguments] {
     action = [arguments] {
       return with_ranks(arguments->simulate_ranks, [&](dist::ProcessGroup& group) { return run(*arguments, group); });

@@ -99,13 +99,17 @@ Connected connect() {
                            launch->rank, launch->size, mpi.library(), group->rank(), group->size()),
                     "start the ranks with `rstorch launch` or with the mpirun of this MPI", 5);
   }
-  Watchdog::Options watchdog_options;
-  watchdog_options.rank = group->rank();
-  watchdog_options.size = group->size();
-  group->watch(std::make_unique<Watchdog>(
-      watchdog_options, [&](const std::string& text) { return group->broadcast_text(text, "where rank 0 is"); }));
+  start_watchdog(*group);
   return {std::move(group),
           format("ranks: {}, over MPI ({}, started by {})", launch->size, mpi.library(), launch->launcher)};
+}
+
+void start_watchdog(ProcessGroup& group) {
+  Watchdog::Options options;
+  options.rank = group.rank();
+  options.size = group.size();
+  group.watch(std::make_unique<Watchdog>(
+      options, [&](const std::string& text) { return group.broadcast_text(text, "where rank 0 is"); }));
 }
 
 }  // namespace rstorch::dist

@@ -31,4 +31,7 @@ struct Connected {
 // a process. Throws DistError.
 Connected connect();
 
+// Has a watchdog look after a group, as connect() does for its own. On all ranks at once. Throws DistError.
+void start_watchdog(ProcessGroup& group);
+
 }  // namespace rstorch::dist

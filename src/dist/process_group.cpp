@@ -54,6 +54,7 @@ class WatchedWork final : public Work {
     if (done_) group_.watchdog()->completed(sequence_);
     return done_;
   }
+  void rest(std::chrono::nanoseconds waited) override { work_->rest(waited); }
 
  private:
   WorkPtr work_;
@@ -100,18 +101,24 @@ void* memory_of(const Tensor& x) { return x.mutable_view().data; }
 
 }  // namespace
 
-// At first without a pause, for ranks that are close; then with short ones, for those that share a processor.
 void Work::wait() {
-  constexpr auto kPause = std::chrono::microseconds(50);
   const auto begin = std::chrono::steady_clock::now();
-  while (!done()) {
-    if (std::chrono::steady_clock::now() - begin > 4 * kPause) std::this_thread::sleep_for(kPause);
-  }
+  while (!done()) rest(std::chrono::steady_clock::now() - begin);
+}
+
+// At first without a pause, for ranks that are close; then with short ones, for those that share a processor.
+void Work::rest(std::chrono::nanoseconds waited) {
+  constexpr auto kPause = std::chrono::microseconds(50);
+  if (waited > 4 * kPause) std::this_thread::sleep_for(kPause);
 }
 
 void ProcessGroup::watch(std::unique_ptr<Watchdog> watchdog) { watchdog_ = std::move(watchdog); }
 
 void ProcessGroup::attach(std::unique_ptr<DeviceGroup> device_group) { device_group_ = std::move(device_group); }
+
+std::string ProcessGroup::carrier_of(Device device) const {
+  return uses_device_group(device) ? device_group_->name() : std::string(backend());
+}
 
 std::unique_ptr<Watchdog::Busy> ProcessGroup::busy(std::string_view with) {
   return watchdog_ ? std::make_unique<Watchdog::Busy>(*watchdog_, with) : nullptr;
@@ -154,7 +161,7 @@ WorkPtr ProcessGroup::start_all_reduce(const Tensor& x, ReduceOp op, std::string
   }
   if (size_ == 1 || x.numel() == 0) return std::make_unique<Done>();
   const size_t count = size_t(x.numel());
-  if (uses_device_group(x)) {
+  if (uses_device_group(x.device())) {
     return on_device(reduce_kind(op), x, what, [&](DeviceGroup::Call call) {
       return device_group_->all_reduce(std::move(call), memory_of(x), count, x.dtype(), op);
     });
@@ -172,7 +179,7 @@ void ProcessGroup::all_reduce(const Tensor& x, std::string_view what, ReduceOp o
 void ProcessGroup::broadcast(const Tensor& x, std::string_view what, int root) {
   require(x, what);
   if (size_ == 1 || x.numel() == 0) return;
-  if (uses_device_group(x)) {
+  if (uses_device_group(x.device())) {
     return on_device(broadcast_kind(root), x, what,
                      [&](DeviceGroup::Call call) {
                        return device_group_->broadcast(std::move(call), memory_of(x), x.bytes(), root);
@@ -191,7 +198,7 @@ Tensor ProcessGroup::all_gather(const Tensor& mine, std::string_view what) {
   shape.insert(0, size_);
   Tensor all = Tensor::empty(shape, mine.options());
   if (mine.numel() == 0) return all;
-  if (uses_device_group(mine)) {
+  if (uses_device_group(mine.device())) {
     on_device("all_gather", mine, what, [&](DeviceGroup::Call call) {
       return device_group_->all_gather(std::move(call), mine.raw_data(), memory_of(all), mine.bytes());
     })->wait();
@@ -212,7 +219,7 @@ WorkPtr ProcessGroup::start_all_gather_in_place(const Tensor& all, std::string_v
   if (size_ == 1 || all.numel() == 0) return std::make_unique<Done>();
   const size_t bytes = all.bytes() / size_t(size_);
   const auto mine_in = [&](void* memory) { return static_cast<char*>(memory) + size_t(rank_) * bytes; };
-  if (uses_device_group(all)) {
+  if (uses_device_group(all.device())) {
     return on_device("all_gather", all, what, [&](DeviceGroup::Call call) {
       return device_group_->all_gather(std::move(call), mine_in(memory_of(all)), memory_of(all), bytes);
     });

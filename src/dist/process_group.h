@@ -13,6 +13,7 @@
 // A group of one rank has nothing to do and costs nothing.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -34,6 +35,8 @@ class Work {
   virtual bool done() = 0;
   // Returns when it is. Throws DistError.
   virtual void wait();
+  // A moment for whoever waits, and has since `waited`; ends when the collective is complete, or sooner.
+  virtual void rest(std::chrono::nanoseconds waited);
 };
 using WorkPtr = std::unique_ptr<Work>;
 
@@ -68,6 +71,8 @@ class ProcessGroup {
   int size() const { return size_; }
   bool is_root() const { return rank_ == 0; }  // the rank that writes and speaks for all
   virtual std::string_view backend() const = 0;
+  // What carries tensors of a device: "NCCL 2.28.9" where a group of the device is attached, else backend().
+  std::string carrier_of(Device device) const;
   virtual bool has_own_process() const { return true; }
 
   // In place; f32, f64, i64, i32. `what` is said when it goes wrong: "gradients of 2.weight and 2.bias".
@@ -118,7 +123,7 @@ class ProcessGroup {
   WorkPtr on_device(std::string_view kind, const Tensor& x, std::string_view what, F&& start);
   // Numbers it and tells whoever watches. "all_reduce of gradients of 2.weight (2.1 MB), collective #12".
   std::string announce(std::string_view kind, DType dtype, size_t count, std::string_view what);
-  bool uses_device_group(const Tensor& x) const { return device_group_ && !x.device().is_cpu(); }
+  bool uses_device_group(Device device) const { return device_group_ && !device.is_cpu(); }
 
   int rank_;
   int size_;

@@ -1,6 +1,7 @@
 #include "dist/thread_group.h"
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <cstring>
 #include <exception>
@@ -106,7 +107,7 @@ class Meeting {
     Round& round = rounds_[number];
     if (round.calls.empty()) round.calls.resize(size_);
     round.calls[size_t(rank)] = call;
-    if (++round.arrived < size_) return;
+    if (++round.arrived < size_ || round.left > 0) return;  // whose tensors may be gone
     const bool alike = std::ranges::all_of(round.calls, [&](const Call& each) { return each.fits(round.calls[0]); });
     if (alike)
       run(round.calls);
@@ -121,17 +122,18 @@ class Meeting {
     return complete_locked(number);
   }
 
-  void wait(uint64_t number) {
+  void wait_a_moment(uint64_t number) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return complete_locked(number); });
+    changed_.wait_for(lock, std::chrono::milliseconds(10), [&] { return complete_locked(number); });
   }
 
-  // This rank needs the outcome no more.
-  void leave(uint64_t number) {
+  // This rank needs the outcome no more. False: there is none, and will be none.
+  bool leave(uint64_t number) {
     const std::lock_guard lock(mutex_);
     Round& round = rounds_[number];
-    if (!round.complete) give_up_locked("another rank gave up");
+    const bool complete = round.complete;
     if (++round.left == size_) rounds_.erase(number);
+    return complete;
   }
 
   // Whoever waits, or will, throws.
@@ -169,15 +171,20 @@ class Meeting {
 
 class ThreadWork final : public Work {
  public:
-  ThreadWork(Meeting& meeting, uint64_t number) : meeting_(meeting), number_(number) {}
-  ~ThreadWork() override { meeting_.leave(number_); }
+  ThreadWork(Meeting& meeting, ProcessGroup& group, uint64_t number)
+      : meeting_(meeting), group_(group), number_(number) {}
+  // A watchdog tells the others why.
+  ~ThreadWork() override {
+    if (!meeting_.leave(number_) && !group_.watchdog()) meeting_.give_up("another rank gave up");
+  }
   ThreadWork(const ThreadWork&) = delete;
   ThreadWork& operator=(const ThreadWork&) = delete;
   bool done() override { return meeting_.is_complete(number_); }
-  void wait() override { meeting_.wait(number_); }
+  void rest(std::chrono::nanoseconds) override { meeting_.wait_a_moment(number_); }
 
  private:
   Meeting& meeting_;
+  ProcessGroup& group_;
   uint64_t number_;
 };
 
@@ -201,7 +208,7 @@ class ThreadGroup final : public ProcessGroup {
   WorkPtr call(const Call& call) {
     const uint64_t number = next_++;
     meeting_.arrive(number, rank(), call);
-    return std::make_unique<ThreadWork>(meeting_, number);
+    return std::make_unique<ThreadWork>(meeting_, *this, number);
   }
 
   Meeting& meeting_;

@@ -121,7 +121,7 @@ void measure_steps(BenchResult& result, Learner& learner, const data::Batch& bat
 ExchangeTime measure_exchange(const Experiment& experiment, const data::Dataset& data, Learner& learner,
                               const data::Batch& batch, const BenchOptions& options, dist::ProcessGroup& group) {
   ExchangeTime out;
-  out.backend = group.backend();
+  out.backend = group.carrier_of(learner.device());
   out.megabytes = double(learner.gradient_bytes()) / 1e6;
   Stream& stream = current_stream(learner.device());
   std::vector<double> waited;

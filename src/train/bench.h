@@ -31,7 +31,7 @@ struct KernelTime {
 
 // What several ranks pay for being several. Medians over steps, of rank 0.
 struct ExchangeTime {
-  std::string backend;
+  std::string backend;          // what carries the gradients: "mpi", "NCCL 2.28.9"
   double megabytes = 0;         // of gradients
   double compute_ms = 0;        // a step of the same samples without exchange, of the slowest rank
   double communication_ms = 0;  // the gradients alone, with nothing to compute

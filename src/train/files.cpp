@@ -69,14 +69,14 @@ void fail(std::string_view operation, const Path& path, size_t bytes) {
     if (bytes > 0) room.push_back(format("{} bytes to write", bytes));
     const bool known = path != "stdout" && !no_space;  // who knows where stdout leads
     if (known) room.push_back(format("{} bytes free", left.available));
-    throw CheckpointError(format("cannot {} {}: the disk is full: {}{}", operation, path.string(),
-                                 std::strerror(reason), room.empty() ? "" : format(" ({})", join(room, ", "))),
-                          "free some space and start it again with --resume, or put the run elsewhere with run.dir",
-                          kDiskFull);
+    throw Failure(reason,
+                  format("cannot {} {}: the disk is full: {}{}", operation, path.string(), std::strerror(reason),
+                         room.empty() ? "" : format(" ({})", join(room, ", "))),
+                  "free some space and start it again with --resume, or put the run elsewhere with run.dir", kDiskFull);
   }
   if (reason == EACCES || reason == EPERM || reason == EROFS)
     hint = "check the permissions, or put the run elsewhere with run.dir";
-  throw CheckpointError(format("cannot {} {}: {}", operation, path.string(), std::strerror(reason)), hint);
+  throw Failure(reason, format("cannot {} {}: {}", operation, path.string(), std::strerror(reason)), hint);
 }
 
 Writer::Writer(const Path& path)
@@ -235,7 +235,7 @@ void make_folders(const Path& path) {
   if (::mkdir(path.c_str(), 0777) != 0) {
     const int reason = errno;
     if (is_folder()) return;  // another process made it
-    errno = reason;
+    errno = reason == EEXIST ? ENOTDIR : reason;
     fail("make the folder", path);
   }
   sync_folder(path.parent_path());

@@ -1,7 +1,7 @@
 // The file system as a run needs it: what was written is on the disk, and a crash at any instruction leaves the old or
 // the new contents, never half of one.
 //
-// Every failure is a CheckpointError that names the operation, the path and the system's reason.
+// Every failure is a CheckpointError, a files::Failure, that names the operation, the path and the system's reason.
 #pragma once
 
 #include <filesystem>
@@ -22,8 +22,18 @@ using Path = std::filesystem::path;
 // Names of what is being written or removed begin so: leftovers of a killed process.
 inline constexpr std::string_view kTemporary = ".tmp-";
 
-// "cannot write runs/a/metrics.jsonl: No space left on device", from errno. Of a full disk it also says how many `bytes`
-// were to be written, and how many are free; that error's number is E0902.
+class Failure : public CheckpointError {
+ public:
+  Failure(int reason, const std::string& message, std::string hint, int yy = 1)
+      : CheckpointError(message, std::move(hint), yy), reason_(reason) {}
+  int reason() const { return reason_; }  // an errno
+
+ private:
+  int reason_;
+};
+
+// Throws "cannot write runs/a/metrics.jsonl: No space left on device", from errno. Of a full disk it also says how many
+// `bytes` were to be written, and how many are free; that error's number is E0902.
 [[noreturn]] void fail(std::string_view operation, const Path& path, size_t bytes = 0);
 inline constexpr int kDiskFull = 2;
 bool is_disk_full(const Error& error);
@@ -60,7 +70,8 @@ class AtomicFile {
 };
 
 // Where a user wants something written: `-` is stdout; a pipe or a device is written to as it comes; a file takes its
-// place when it is finished, at the end of the links that lead to it. A place where nothing can be made is a UsageError.
+// place when it is finished, at the end of the links that lead to it. A place where nothing can be made is a
+// UsageError.
 class Output {
  public:
   explicit Output(const Path& path);

@@ -1,6 +1,7 @@
 #include "train/run_directory.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 
@@ -67,10 +68,23 @@ int last_number(const Path& root, const std::string& name) {
   return last;
 }
 
+// Where runs cannot be, for no fault of the disk, the config is wrong.
+template <class F>
+auto in_run_dir(F&& f) try {
+  return f();
+} catch (const files::Failure& failure) {
+  constexpr std::array kOfTheDisk = {ENOSPC, EDQUOT, EIO, ENOMEM, EMFILE, ENFILE};
+  if (std::ranges::find(kOfTheDisk, failure.reason()) != kOfTheDisk.end()) throw;
+  throw ConfigError(format("run.dir: {}", failure.what()), "name a folder that can be made and written to",
+                    int(config::Code::resource) % 100);
+}
+
 RunStart new_run(const Path& root, const std::string& name, int last, std::optional<Checkpoint> from) {
-  RunStart start{RunDirectory::make(root, name, last), std::move(from), false, false};
-  files::make_folders(start.directory.checkpoints());
-  return start;
+  return in_run_dir([&] {
+    RunStart start{RunDirectory::make(root, name, last), std::move(from), false, false};
+    files::make_folders(start.directory.checkpoints());
+    return start;
+  });
 }
 
 // What there is to know of the newest run of a name when another one begins.
@@ -144,7 +158,7 @@ RunDirectory::~RunDirectory() {
 }
 
 RunStart start_run(const Path& root, const std::string& name, const std::string& resume) {
-  const int last = last_number(root, name);
+  const int last = in_run_dir([&] { return last_number(root, name); });
   if (resume != "auto" && resume != "never") return new_run(root, name, last, Checkpoint(resume));
   if (resume == "auto" && last > 0) return continue_run(numbered(root, name, last));
   if (last > 0) say_how_it_stands(numbered(root, name, last));

@@ -47,7 +47,8 @@ struct RunStart {
   bool finished = false;           // it had come to its end; the config may now want more
 };
 
-// `resume`: never, auto, or the path of a checkpoint. Says in the log what it found and chose.
+// `resume`: never, auto, or the path of a checkpoint. Says in the log what it found and chose. Throws ConfigError where
+// nothing can be made in `root`.
 RunStart start_run(const files::Path& root, const std::string& name, const std::string& resume);
 
 // The newest run of a name, where there is one.

@@ -1,24 +1,40 @@
 #include "train/stop_signals.h"
 
 #include <atomic>
+#include <ctime>
 
 #include <unistd.h>
 
 namespace rstorch {
 namespace {
 
+constexpr std::time_t kGrace = 30;  // seconds: whoever ends a group of processes may send SIGTERM several times
+
 std::atomic<int> received = 0;
-static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may only use lock-free atomics");
+std::atomic<std::time_t> first_terminate = 0;  // 0: none came
+static_assert(std::atomic<int>::is_always_lock_free && std::atomic<std::time_t>::is_always_lock_free,
+              "a signal handler may only use lock-free atomics");
+
+std::time_t uptime() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec;
+}
 
 void handle(int signal) {
   const int before = received.exchange(signal);
   if (signal == SIGINT && before == SIGINT) _exit(128 + SIGINT);
+  if (signal != SIGTERM) return;
+  std::time_t first = 0;
+  const bool again = !first_terminate.compare_exchange_strong(first, uptime());
+  if (again && uptime() - first >= kGrace) _exit(128 + SIGTERM);
 }
 
 }  // namespace
 
 StopSignals::StopSignals() {
   received = 0;
+  first_terminate = 0;
   struct sigaction action {};
   action.sa_handler = handle;
   action.sa_flags = SA_RESTART;

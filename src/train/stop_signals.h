@@ -1,7 +1,8 @@
 // SIGTERM, SIGINT, SIGUSR1 and SIGHUP as a request to save and stop at the end of the step. SIGHUP comes when the
 // terminal goes, and stays ignored where it was (nohup).
 //
-// A second SIGINT ends the process at once with 130. One object at a time; it restores the handlers it found.
+// A second SIGINT ends the process at once with 130, and so does a SIGTERM 30 s after another one, with 143: the step
+// may never end. One object at a time; it restores the handlers it found.
 #pragma once
 
 #include <array>

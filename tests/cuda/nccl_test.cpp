@@ -92,8 +92,11 @@ struct Failures {
 TEST_CASE("CUDA tensors of a process group go over NCCL, those of the CPU as before") {
   new_script();
   Failures failures;
+  const Device cuda(DeviceType::cuda, 0);
   dist::run_ranks(3, [&](ProcessGroup& group) {
+    failures.expect(group.carrier_of(cuda) == "threads");
     attach(group);
+    failures.expect(group.carrier_of(cuda).starts_with("NCCL ") && group.carrier_of(kCPU) == "threads");
     const int rank = group.rank();
     for (const DType dtype : {DType::f32, DType::f64, DType::i64, DType::i32}) {
       const Tensor sum = on_gpu(rank + 1, dtype), most = on_gpu(rank - 3, dtype), least = on_gpu(rank - 3, dtype);

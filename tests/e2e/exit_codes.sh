@@ -47,6 +47,13 @@ for name in "$(printf 'a%.0s' {1..250})" ../up -x; do
   expect_text "$work/err" 'error[E0304]'
 done
 
+# Where no run can be.
+touch "$work/file"
+for dir in "$work/file" "$work/file/below" /proc/none "$work/$(printf 'a%.0s' {1..256})"; do
+  expect_exit 3 "$rstorch" train "$config" "run.dir=$dir"
+  expect_text "$work/err" 'error[E0319]: run.dir: cannot '
+done
+
 mkfifo "$work/pipe"
 expect_exit 4 timeout 10 "$rstorch" train configs/iris_mlp.yaml data.path="$work/pipe" "run.dir=$work/no_data"
 expect_text "$work/err" "not a regular file"
@@ -56,6 +63,20 @@ expect_text "$work/err" "$work/none"
 
 expect_exit 6 "$rstorch" train "$config" "run.dir=$work/runs" optimizer.lr=1e30 trainer.max_steps=50
 expect_text "$work/err" 'not finite'
+
+# Ranks that are threads end as those that are processes do.
+threads=("$rstorch" train "$config" "run.dir=$work/runs" --simulate-ranks 3 distributed.timeout=2s)
+for rank in 0 1; do
+  begin=$SECONDS
+  expect_exit 7 timeout -k 5 30 "${threads[@]}" --inject "hang:rank=$rank@step=5"
+  expect_text "$work/err" "error[E0702]: rank $rank (process "
+  expect_text "$work/err" "hangs at step 5"
+  expect_text "$work/err" "in collective #"
+  [ $((SECONDS - begin)) -le 6 ] || fail "a hanging rank was found after $((SECONDS - begin)) s, with a time-out of 2 s"
+  expect_exit 4 "${threads[@]}" --inject "error:rank=$rank@step=5"
+  expect_text "$work/err" "rank $rank: error[E0404]: sample 0 cannot be read"
+  [ "$(grep -c 'error\[' "$work/err")" -eq 1 ] || fail "said more than once: $(cat "$work/err")"
+done
 
 expect_exit 8 "$rstorch" train "$config" "${short[@]}" 'expect.val.accuracy=> 1'
 expect_text "$work/err" 'val.accuracy is'

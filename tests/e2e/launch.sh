@@ -75,10 +75,16 @@ nothing_left() {
 # What needs no mpirun: wrong words, and its absence.
 ranks_do exit 0
 for words in "-n 0 train x" "-n 4097 train x" "-n x train x" "train x" "-n 2" "-n 2 --hosts a:0 train x" \
-             "-n 2 --hosts a,,b train x" "-n 2 --hosts=-a train x" "-n 2 list" "-n 2 --max-restarts 1 eval x" "-n 2 train -"; do
+             "-n 2 --hosts a,,b train x" "-n 2 --hosts=-a train x" "-n 4 --hosts a:2,b train x" "-n 2 list" "-n 2 --max-restarts 1 eval x" "-n 2 train" "-n 2 train -" \
+             "-n 2 train x --simulate-ranks 2" "-n 2 train x --inject"; do
   launch $words
   check "usage: $words" code_is 2
 done
+launch -n 4 --hosts a:2,b "${train[@]}"
+check "more ranks than slots" says '--hosts has slots for 3 ranks, and -n asks for 4'
+launch -n 2 train "$source_dir/tests/e2e/long_run.yaml" --resum
+check "train's words" code_is 2
+check "train's words" says 'did you mean `--resume`?'
 launch -n 2 list
 check "other commands" says 'several ranks can train, eval or bench'
 RSTORCH_MPIRUN=$work/none launch -n 2 "${train[@]}"
@@ -108,6 +114,8 @@ wanted="$root$mpirun -q -n 1 --oversubscribe --bind-to none --stdin none -x OMP_
 check "dry run" [ "$(cat "$work/out")" = "$wanted $RSTORCH_LAUNCH_PROGRAM ${train[*]} 'run.name=a b' --smoke" ]
 launch --dry-run -n $((cores + 1)) "${train[@]}"
 check "more ranks than cores" grep -qF -- "OMP_NUM_THREADS=1 --mca mpi_yield_when_idle 1" "$work/out"
+launch --dry-run -n 4 --hosts a,b:2,a "${train[@]}"
+check "a host without a number, or with two" grep -qF -- "-n 4 --host a:1,b:2,a:1 " "$work/out"
 OMP_NUM_THREADS=3 launch --dry-run -n 4 --hosts a:2,b.c:2 "${train[@]}"
 check "hosts" grep -qF -- "-n 4 --host a:2,b.c:2 " "$work/out"
 check "a user's own thread count" grep -qF -- " -x OMP_NUM_THREADS " "$work/out"
@@ -139,6 +147,21 @@ check "a rank is killed" code_is 7
 check "a rank is killed" says 'error[E0711]: a rank, or mpirun, was killed by SIGKILL'
 check "a rank is killed: one line and its hint" [ "$(wc -l <"$work/err")" -eq 2 ]
 check "a rank is killed: nothing left" nothing_left
+
+# Output that is lost is an error, unless nobody wants it: as without launch.
+ranks_do say "one line"
+code=0
+timeout -k 2 20 "$rstorch" launch -n 2 "${train[@]}" >/dev/full 2>"$work/err" </dev/null || code=$?
+check "a full stdout" code_is 9
+check "a full stdout" says "cannot write to stdout: No space left on device"
+ranks_do say "one line"
+launch -n 2 "${train[@]}"
+check "output" [ "$(cat "$work/out")" = "one line" -a "$code" -eq 0 ]
+for both in "2>$work/err" "2>&1"; do
+  ranks_do say "one line"
+  code=$(bash -c "{ timeout -k 2 20 '$rstorch' launch -n 2 ${train[*]} $both </dev/null; echo \$? >'$work/code'; } | true; cat '$work/code'")
+  check "a reader that leaves, $both" code_is 0
+done
 
 # Signals.
 for signal in TERM INT USR1; do

@@ -94,6 +94,7 @@ for signal in TERM USR1; do
     wait "$process" || code=$?
     [ "$code" -eq 0 ] || [ "$code" -eq 75 ] || fail "SIG$signal: exit code $code: $(cat "$work/err")"
     [ "$code" -eq 75 ] || break
+    expect_text "$work/err" "stopped by SIG$signal "
     stopped=$((stopped + 1))
   done
   expect_exit 0 timeout -k 5 120 "$rstorch" launch -n 2 train "$config" "run.dir=$work/$signal" --resume
@@ -101,4 +102,28 @@ for signal in TERM USR1; do
   same_end "$work/whole/run" "$work/$signal/run"
   ok
 done
+
+# Under a plain mpirun it is SIGUSR1 that saves with exit code 75. At a SIGTERM mpirun gives ranks a second and ends with 1.
+with_mpirun=(mpirun --allow-run-as-root --oversubscribe --bind-to none -n 2)
+for signal in USR1 TERM; do
+  [ "$signal" = USR1 ] && wanted=75 || wanted=1
+  "${with_mpirun[@]}" "$rstorch" train "$config" "run.dir=$work/mpirun-$signal" trainer.max_steps=1000000 >/dev/null 2>"$work/err" &
+  process=$!
+  until [ -e "$work/mpirun-$signal/run/checkpoints/last" ]; do sleep 0.1; done
+  kill "-$signal" "$process"
+  code=0
+  wait "$process" || code=$?
+  [ "$code" -eq "$wanted" ] || fail "SIG$signal to mpirun: exit code $code, not $wanted: $(cat "$work/err")"
+  expect_text "$work/err" "stopped by SIG$signal after step"
+  ok
+done
+
+# Before ranks know each other each fails for itself: that is said once.
+expect_exit 2 timeout -k 5 60 "${with_mpirun[@]}" -q "$rstorch" plan "$config"
+expect_text "$work/err" "error[E0201]: plan is for one process, and this is rank 0 of 2 (mpirun)"
+[ "$(grep -c 'error\[' "$work/err")" -eq 1 ] || fail "said more than once: $(cat "$work/err")"
+expect_exit 7 timeout -k 5 60 env RSTORCH_MPI_MODULE=none "${with_mpirun[@]}" -q "$rstorch" train "$config" "run.dir=$work/none"
+expect_text "$work/err" "error[E0705]: this process is rank 0 of 2 (mpirun), but"
+[ "$(grep -c 'error\[' "$work/err")" -eq 1 ] || fail "said more than once: $(cat "$work/err")"
+ok
 echo "$passed passed, 0 failed"

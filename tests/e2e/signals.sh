@@ -3,6 +3,16 @@
 source "$(dirname "$0")/common.sh"
 config="$source_dir/tests/e2e/long_run.yaml"
 
+# A run that hangs saves nothing; a SIGTERM 30 s after the first one ends it all the same. Meanwhile the others are tried.
+"$rstorch" train "$config" "run.dir=$work/hang" --simulate-ranks 2 --inject hang:rank=1@step=5 >/dev/null 2>&1 &
+hanging=$!
+until [ -e "$work/hang/run/train.log" ]; do sleep 0.1; done
+sleep 0.5
+[ "$(cat "/proc/$hanging/comm")" = rstorch ] || fail "the program calls itself $(cat "/proc/$hanging/comm")"
+kill -TERM "$hanging"
+kill -TERM "$hanging"
+(sleep 31; kill -TERM "$hanging") &
+
 expect_exit 0 "$rstorch" train "$config" "run.dir=$work/whole"
 signals=(TERM INT USR1)
 # Where HUP is ignored, as below nohup, it stays so.
@@ -17,7 +27,7 @@ for signal in "${signals[@]}"; do
     (sleep "0.$((RANDOM % 5 + 1))"; kill "-$signal" "$process" 2>/dev/null || true) &
     code=0
     wait "$process" || code=$?
-    wait
+    wait $!
     if [ "$code" -eq 75 ]; then
       stopped=$((stopped + 1))
       expect_text "$work/err" "stopped by SIG$signal after step"
@@ -31,3 +41,7 @@ for signal in "${signals[@]}"; do
   ! grep "warning:" "$work/err" || fail "a run that is continued unchanged is warned of changes"
   same_end "$work/whole/run" "$work/$signal/run"
 done
+
+code=0
+wait "$hanging" || code=$?
+[ "$code" -eq 143 ] || fail "a run that hangs ended with $code at a SIGTERM 31 s after its first, not 143"

@@ -5,6 +5,7 @@
 #   kill        rank 1 is killed by SIGKILL
 #   run         waits; SIGUSR1: ends with 75
 #   stubborn    waits; SIGUSR1 is noted, and that is all
+#   say TEXT    rank 1 says it a little later on stdout and stderr, and all end with 0
 #   steps N     rank 1 writes one more checkpoint and ends with 7; with 0 when there are N
 rank=$OMPI_COMM_WORLD_RANK
 say() { echo "rank $rank: $*" >>"$STAND_IN/log"; }
@@ -21,6 +22,13 @@ end() {
 case "$rank $what" in
   "1 exit") end "$value" ;;
   "1 kill") kill -9 $$ ;;
+  "1 say")
+    sleep 0.3
+    echo "$value"
+    echo "$value" >&2
+    sleep 0.3
+    end 0
+    ;;
   "1 steps")
     checkpoints=$STAND_IN/runs/run/checkpoints
     mkdir -p "$checkpoints"

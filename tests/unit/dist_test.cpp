@@ -122,6 +122,28 @@ TEST_CASE("a rank that fails with a collective under way: its error is thrown, t
   }
 }
 
+TEST_CASE("a collective that a rank gave up is not run when the last rank comes: the tensors may be gone") {
+  std::atomic<bool> given_up = false;
+  double sum = 0;
+  const auto rank = [&](ProcessGroup& group) {
+    const Tensor x = Tensor::ones({4});
+    if (group.rank() == 1) {
+      group.start_all_reduce(x, ReduceOp::sum, "x").reset();
+      given_up = true;
+      return;
+    }
+    while (!given_up) std::this_thread::yield();
+    try {
+      group.all_reduce(x, "x");
+    } catch (const DistError&) {
+      sum = x.sum().item();
+      throw;
+    }
+  };
+  CHECK_THROWS_WITH_AS(dist::run_ranks(2, rank), "another rank gave up", DistError);
+  CHECK(sum == 4);
+}
+
 TEST_CASE("what a backend says of a collective comes with the rank, the collective and a hint") {
   struct Broken final : dist::Work {
     bool done() override { throw DistError("MPI_Testall: truncated", "ask MPI", 3); }

@@ -1,4 +1,5 @@
 // A block of threads as fibers of the calling thread. They take turns, and change where a real block waits.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -11,13 +12,14 @@ namespace fake_cuda {
 namespace {
 
 constexpr size_t kStack = size_t(128) << 10;
+constexpr unsigned kWarps = kBlockThreads / kWarpThreads;
 
 class Block {
  public:
   void run(const std::function<void()>& body) {
     body_ = &body;
-    all.returned = 0;
-    for (Barrier& warp : warps) warp.returned = 0;
+    left_ = 0;
+    std::fill(std::begin(left_of_warp_), std::end(left_of_warp_), 0);
     for (unsigned i = 0; i < kBlockThreads; ++i) {
       Fiber& fiber = fibers_[i];
       fiber.done = false;
@@ -30,24 +32,14 @@ class Block {
     resume(0, home_);
   }
 
-  void wait(Barrier& barrier, unsigned threads) {
-    if (barrier.returned > 0) die("a thread waits for others that have returned");
-    if (++barrier.arrived == threads) {
-      barrier.arrived = 0;
-      ++barrier.generation;
-      return;
-    }
-    const unsigned generation = barrier.generation;
-    while (barrier.generation == generation) next();
-  }
+  void wait_for_block() { wait(all_, kBlockThreads, left_); }
+  void wait_for_warp(unsigned warp) { wait(warps_[warp], kWarpThreads, left_of_warp_[warp]); }
 
   static Block& block() {
     thread_local Block block;
     return block;
   }
 
-  Barrier all;
-  Barrier warps[kBlockThreads / kWarpThreads];
   unsigned char words[2][kBlockThreads][8];
   unsigned turn[kBlockThreads] = {};
 
@@ -58,13 +50,23 @@ class Block {
     bool done = true;
   };
 
+  void wait(Barrier& barrier, unsigned threads, unsigned left) {
+    if (left > 0) die("a thread waits for others that have returned");
+    if (++barrier.arrived == threads) {
+      barrier.arrived = 0;
+      ++barrier.generation;
+      return;
+    }
+    const unsigned generation = barrier.generation;
+    while (barrier.generation == generation) next();
+  }
   void enter() {
     (*body_)();
-    Barrier& warp = warps[threadIdx.x / kWarpThreads];
-    if (all.arrived > 0 || warp.arrived > 0) die("a thread has returned while others wait for it");
+    if (all_.arrived + warps_[threadIdx.x / kWarpThreads].arrived > 0)
+      die("a thread has returned while others wait for it");
     fibers_[threadIdx.x].done = true;
-    ++warp.returned;
-    if (++all.returned == kBlockThreads) setcontext(&home_);
+    ++left_of_warp_[threadIdx.x / kWarpThreads];
+    if (++left_ == kBlockThreads) setcontext(&home_);
     next();
   }
   void next() {
@@ -86,6 +88,8 @@ class Block {
 
   std::vector<Fiber> fibers_{kBlockThreads};
   const std::function<void()>* body_ = nullptr;
+  unsigned left_ = 0, left_of_warp_[kWarps] = {};  // threads that have returned
+  Barrier all_, warps_[kWarps];
   ucontext_t home_;
 };
 
@@ -93,10 +97,7 @@ class Block {
 
 void run_block(const std::function<void()>& body) { Block::block().run(body); }
 
-void wait_for_block() {
-  Block& block = Block::block();
-  block.wait(block.all, kBlockThreads);
-}
+void wait_for_block() { Block::block().wait_for_block(); }
 
 const void* exchange(const void* value, size_t bytes, unsigned lane) {
   Block& block = Block::block();
@@ -104,7 +105,7 @@ const void* exchange(const void* value, size_t bytes, unsigned lane) {
   // Two sets of words in turn: a thread that is ahead by one exchange does not overwrite what others still read.
   auto& words = block.words[block.turn[self]++ % 2];
   __builtin_memcpy(words[self], value, bytes);
-  block.wait(block.warps[warp], kWarpThreads);
+  block.wait_for_warp(warp);
   return words[warp * kWarpThreads + lane % kWarpThreads];
 }
 

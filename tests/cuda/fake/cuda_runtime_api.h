@@ -50,16 +50,16 @@ struct dim3 {
   dim3(unsigned x = 1, unsigned y = 1) : x(x), y(y) {}
   unsigned x, y;
 };
-inline thread_local dim3 blockIdx, threadIdx;
+inline thread_local dim3 gridDim, blockIdx, threadIdx;
 
 namespace fake_cuda {
 
 inline constexpr unsigned kBlockThreads = 256, kWarpThreads = 32;
 inline const dim3 kBlockSize{kBlockThreads};
 
-// How many threads have come, how often all had, and how many never will again.
+// How many threads have come, and how often all had.
 struct Barrier {
-  unsigned arrived = 0, generation = 0, returned = 0;
+  unsigned arrived = 0, generation = 0;
 };
 // Runs body() in every thread of a block.
 void run_block(const std::function<void()>& body);
@@ -77,6 +77,7 @@ T take(T value, unsigned lane) {
 
 #define blockDim fake_cuda::kBlockSize
 inline void __syncthreads() { fake_cuda::wait_for_block(); }
+inline void __syncwarp() { fake_cuda::take(0, 0); }
 template <class T>
 T __shfl_xor_sync(unsigned, T value, int mask) {
   return fake_cuda::take(value, threadIdx.x ^ unsigned(mask));
@@ -85,6 +86,17 @@ template <class T>
 T __shfl_sync(unsigned, T value, int lane) {
   return fake_cuda::take(value, unsigned(lane));
 }
+// The lanes of the warp that have this value too.
+inline unsigned __match_any_sync(unsigned, unsigned value) {
+  const auto* const values = static_cast<const unsigned char(*)[8]>(fake_cuda::exchange(&value, sizeof value, 0));
+  unsigned equal = 0;
+  for (unsigned lane = 0; lane < fake_cuda::kWarpThreads; ++lane) {
+    equal |= unsigned(__builtin_memcmp(values[lane], &value, sizeof value) == 0) << lane;
+  }
+  return equal;
+}
+inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
+inline unsigned atomicAdd(unsigned* at, unsigned value) { return __atomic_fetch_add(at, value, __ATOMIC_RELAXED); }
 inline unsigned atomicCAS(unsigned* at, unsigned expected, unsigned value) {
   __atomic_compare_exchange_n(at, &expected, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
   return expected;

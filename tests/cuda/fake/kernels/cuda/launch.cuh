@@ -14,6 +14,7 @@ inline constexpr unsigned kWarp = 32;
 template <class... Parameters, class... Args>
 void launch_blocks(CudaStream& stream, std::string_view, dim3 blocks, void (*kernel)(Parameters...), Args&&... args) {
   stream.handle();
+  gridDim = blocks;
   for (blockIdx.y = 0; blockIdx.y < blocks.y; ++blockIdx.y) {
     for (blockIdx.x = 0; blockIdx.x < blocks.x; ++blockIdx.x) fake_cuda::run_block([&] { kernel(args...); });
   }
