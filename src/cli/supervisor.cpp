@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
 #include "base/log.h"
 #include "train/files.h"
 
@@ -91,6 +92,50 @@ void kill_session(pid_t leader) {
   ::_exit(127);
 }
 
+// A process that outlives this one where that is killed: mpirun then gets SIGTERM, but was seen to hang in its handler.
+class Heir {
+ public:
+  explicit Heir(pid_t job) {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) return;
+    const Descriptor read_end(ends[0]);
+    write_end_ = Descriptor(ends[1]);
+    process_ = ::fork();
+    if (process_ != 0) return;
+    write_end_ = Descriptor();
+    wait_and_inherit(job, read_end);
+  }
+  ~Heir() {
+    if (process_ <= 0) return;
+    ::kill(process_, SIGKILL);
+    ::waitpid(process_, nullptr, 0);
+  }
+  Heir(const Heir&) = delete;
+  Heir& operator=(const Heir&) = delete;
+
+ private:
+  [[noreturn]] static void wait_and_inherit(pid_t job, const Descriptor& read_end) {
+    sigset_t all;
+    sigfillset(&all);
+    ::sigprocmask(SIG_SETMASK, &all, nullptr);
+    ::setsid();  // a terminal's signals are for the launcher
+    const int nothing = ::open("/dev/null", O_RDWR);
+    for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; ++stream) ::dup2(nothing, stream);
+    char none = 0;
+    while (::read(read_end.number(), &none, 1) < 0 && errno == EINTR) {
+    }
+    const auto lives = [&] { return process_of(std::to_string(job)).session == job; };
+    const auto end = std::chrono::steady_clock::now() + kTimeToFollow;
+    while (lives() && std::chrono::steady_clock::now() < end) ::usleep(50'000);
+    if (lives()) ::kill(job, SIGKILL);
+    kill_session(job);
+    ::_exit(0);
+  }
+
+  Descriptor write_end_;  // closed when this process ends, however it does
+  pid_t process_ = -1;
+};
+
 }  // namespace
 
 Supervisor::Supervisor() {
@@ -113,6 +158,7 @@ Ending Supervisor::run(const std::vector<std::string>& words) {
   const pid_t job = ::fork();
   if (job < 0) throw DistError(format("cannot start {}: {}", words[0], std::strerror(errno)));
   if (job == 0) become(words, self, previous_);
+  const Heir heir(job);
   // Until the session is cleared the job stays a zombie, so that its number cannot become another's.
   siginfo_t ended{};
   while (::waitid(P_PID, id_t(job), &ended, WEXITED | WNOWAIT | WNOHANG) == 0 && ended.si_pid == 0) {

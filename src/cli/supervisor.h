@@ -29,8 +29,8 @@ class Supervisor {
   Supervisor& operator=(const Supervisor&) = delete;
 
   // Runs a command to its end, in a session of its own: a terminal's Ctrl-C reaches this process alone. It gets SIGTERM
-  // when this process dies, however it dies. It is killed where it outlives its ranks on this machine by 5 s. What is
-  // left of its session at the end is killed.
+  // when this process dies, however it dies, and is killed 5 s later. It is killed too where it outlives its ranks on
+  // this machine by 5 s. What is left of its session at the end is killed.
   Ending run(const std::vector<std::string>& words);
   // Waits, but not on when a signal asks to stop.
   void pause(std::chrono::seconds time);

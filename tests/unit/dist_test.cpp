@@ -226,6 +226,6 @@ TEST_CASE("launchers: who is found in the environment") {
   CHECK(with({{"RANK", "1"}, {"WORLD_SIZE", "2"}})->launcher == "torchrun");
   CHECK(with({{"SLURM_PROCID", "1"}, {"SLURM_STEP_NUM_TASKS", "2"}})->launcher == "srun");
   CHECK(!with({{"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "8"}}));  // a shell inside an allocation
-  CHECK_THROWS_AS(with({{"OMPI_COMM_WORLD_RANK", "x"}, {"OMPI_COMM_WORLD_SIZE", "4"}}), DistError);
-  CHECK_THROWS_AS(with({{"OMPI_COMM_WORLD_RANK", "4"}, {"OMPI_COMM_WORLD_SIZE", "4"}}), DistError);
+  CHECK_THROWS_AS(with({{"OMPI_COMM_WORLD_RANK", "x"}, {"OMPI_COMM_WORLD_SIZE", "4"}}), UsageError);
+  CHECK_THROWS_AS(with({{"OMPI_COMM_WORLD_RANK", "4"}, {"OMPI_COMM_WORLD_SIZE", "4"}}), UsageError);
 }
