@@ -10,7 +10,9 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "dist/connect.h"
+#include "dist/last_words.h"
 #include "dist/thread_group.h"
+#include "train/agreement.h"
 
 namespace rstorch::cli {
 namespace {
@@ -31,14 +33,19 @@ Ending as_told(const Lost& lost) {
 // have nothing to say wait for the one that has, whose training thread may hang and need the watchdog to speak.
 [[noreturn]] void end(const Ending& ending) {
   if (ending.text.empty()) std::this_thread::sleep_for(std::chrono::seconds(2));
-  if (!ending.text.empty()) show_error(ending.text);
+  if (!ending.text.empty()) {
+    show_error(ending.text);
+    dist::note_last_words();
+  }
   logging::flush();
   std::fflush(nullptr);
   _exit(ending.exit_code);
 }
 
-ExitCode run_rank(dist::ProcessGroup& group, const std::function<ExitCode(dist::ProcessGroup& group)>& command) {
+ExitCode run_rank(dist::ProcessGroup& group, const std::string& name,
+                  const std::function<ExitCode(dist::ProcessGroup& group)>& command) {
   try {
+    agree_on_command(group, name);
     const ExitCode code = command(group);
     group.leave();
     return code;
@@ -67,7 +74,8 @@ ExitCode run_threads(int ranks, const std::function<ExitCode(dist::ProcessGroup&
 
 }  // namespace
 
-ExitCode with_ranks(int simulated, const std::function<ExitCode(dist::ProcessGroup& group)>& command) {
+ExitCode with_ranks(const std::string& name, int simulated,
+                    const std::function<ExitCode(dist::ProcessGroup& group)>& command) {
   if (simulated > 0 && dist::find_launch()) {
     throw UsageError("--simulate-ranks makes ranks of one process, and a launcher has started several",
                      "use one of them");
@@ -78,7 +86,7 @@ ExitCode with_ranks(int simulated, const std::function<ExitCode(dist::ProcessGro
   if (group.size() == 1) return command(group);
   if (!group.is_root()) logging::mute_thread();
   logging::info(connected.how);
-  return run_rank(group, command);
+  return run_rank(group, name, command);
 }
 
 }  // namespace rstorch::cli

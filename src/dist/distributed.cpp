@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "dist/connect.h"
 #include "dist/device_link.h"
+#include "dist/last_words.h"
 #include "tensor/runtime.h"
 
 namespace rstorch::distributed {
@@ -59,6 +60,7 @@ void init_process_group(std::string_view backend, int rank, int world_size, std:
   dist::GroupPtr group = dist::connect().group;
   check_place(*group, rank, world_size);
   if (dist::Watchdog* const watchdog = group->watchdog()) watchdog->set_timeout(timeout);
+  if (group->size() > 1) dist::end_in_order_when_uncaught();
   local_rank = dist::number_on_host(*group);
   connect_devices(*group, backend, timeout);
   current = std::move(group);

@@ -5,9 +5,18 @@
 
 namespace rstorch::dist {
 
-// To stderr, as far as somebody reads it.
+// To stderr, as far as somebody reads it. Notes it.
 void write_last_words(const std::string& text);
-// The same, and the end: without MPI's farewell, which would wait for all ranks.
+// The same, and the end: without MPI's farewell, which would wait for all ranks. Without a text another rank has it,
+// and is given the time to say it: mpirun ends all ranks once one has ended.
 [[noreturn]] void print_and_exit(int exit_code, const std::string& text);
+
+// Names a file that is made here once a rank has said why all end, for the launcher, which then need not.
+inline constexpr const char* kLastWordsNote = "RSTORCH_LAST_WORDS_NOTE";
+void note_last_words();
+
+// From now on a RankLost or PeerFailed that nobody catches ends the process so, with its exit code. All else goes to
+// the handler that there was before.
+void end_in_order_when_uncaught();
 
 }  // namespace rstorch::dist

@@ -56,6 +56,12 @@ void Watchdog::Thread::check() {
   throw RankLost(verdict_->message, verdict_->hint, to_report_);
 }
 
+bool Watchdog::Thread::lost_within(milliseconds time) {
+  std::unique_lock lock(mutex_);
+  concluded_.wait_for(lock, time, [&] { return lost() || alone_; });
+  return lost();
+}
+
 Watchdog::Ending Watchdog::Thread::fail(int exit_code, const std::string& report) {
   std::unique_lock lock(mutex_);
   noticed_ = true;
@@ -77,8 +83,8 @@ void Watchdog::Thread::conclude(Verdict verdict, bool here, bool to_report) {
     verdict_ = std::move(verdict);
     concluded_here_ = here;
     to_report_ = to_report;
+    lost_.store(true, std::memory_order_release);
   }
-  lost_.store(true, std::memory_order_release);
   concluded_.notify_all();
   concluded_at_ = now();
 }

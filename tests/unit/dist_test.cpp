@@ -10,6 +10,7 @@
 #include "dist/connect.h"
 #include "dist/reducer.h"
 #include "dist/thread_group.h"
+#include "failures.h"
 #include "nn/linear.h"
 #include "nn/sequential.h"
 #include "ops/ops.h"
@@ -20,13 +21,6 @@ using dist::ProcessGroup;
 using dist::ReduceOp;
 
 namespace {
-
-// doctest counts from one thread only.
-struct Failures {
-  std::atomic<int> count = 0;
-  void expect(bool holds) { count += holds ? 0 : 1; }
-  ~Failures() { CHECK(count == 0); }
-};
 
 struct PartlyUsed : nn::Module {
   nn::Sequential& used = register_module("used", nn::Sequential(nn::Linear(4, 8), nn::Linear(8, 8), nn::Linear(8, 2)));

@@ -1,8 +1,6 @@
 // DistributedDataParallel and the functions of distributed.h, with threads as ranks.
 #include "dist/distributed.h"
 
-#include <atomic>
-
 #include <doctest/doctest.h>
 
 #include "autograd/engine.h"
@@ -10,6 +8,7 @@
 #include "dist/distributed_data_parallel.h"
 #include "dist/sync_batch_norm.h"
 #include "dist/thread_group.h"
+#include "failures.h"
 #include "nn/layers.h"
 #include "nn/sequential.h"
 #include "ops/ops.h"
@@ -20,13 +19,6 @@ using namespace rstorch;
 using dist::ProcessGroup;
 
 namespace {
-
-// doctest counts from one thread only.
-struct Failures {
-  std::atomic<int> count = 0;
-  void expect(bool holds) { count += holds ? 0 : 1; }
-  ~Failures() { CHECK(count == 0); }
-};
 
 nn::Sequential make_model() { return nn::Sequential(nn::Linear(4, 8), nn::Tanh(), nn::Linear(8, 2)); }
 
