@@ -58,7 +58,10 @@ while [ "$done_" -lt "$times" ]; do
     [ -z "$(all_of "$dir")" ] || fail "$how: left behind: $(pgrep -af "run.dir=$dir")"
     took=$(awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN {printf "%.1f", b - a}')
     [ "$code" -ne 0 ] || break  # through, hurt too late or not at all
-    [ "$code" = "$wanted" ] || { [ "$how" = launcher ] && [ "$code" -ge 124 ]; } || fail "$how: exit code $code, not $wanted: $(cat "$work/err")"
+    # Before a rank handles signals one ends it.
+    early=$(grep -cE "before the first step|SIGUSR1" "$work/err" || true)
+    [ "$code" = "$wanted" ] || [ "$how$code" = signal7 -a "$early" -gt 0 ] ||
+      fail "$how: exit code $code, not $wanted: $(cat "$work/err")"
     # Where the launcher is gone mpirun is hurried after 5 s only.
     case $how in
       launcher) most=15 ;;

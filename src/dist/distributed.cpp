@@ -31,6 +31,12 @@ void check_backend(std::string_view backend) {
                       backend == "gloo" ? "gloo is PyTorch's backend for CPUs; here it is \"mpi\"" : "");
 }
 
+// The watchdog hears of ranks five times a second.
+void check_timeout(std::chrono::milliseconds timeout) {
+  if (timeout >= std::chrono::seconds(1)) return;
+  throw ArgumentError(format("init_process_group: timeout is {} ms, wanted 1 s or more", timeout.count()));
+}
+
 void check_place(const dist::ProcessGroup& group, int rank, int world_size) {
   const bool right = (rank < 0 || rank == group.rank()) && (world_size < 0 || world_size == group.size());
   if (right) return;
@@ -56,6 +62,7 @@ void connect_devices(dist::ProcessGroup& group, std::string_view backend, std::c
 
 void init_process_group(std::string_view backend, int rank, int world_size, std::chrono::milliseconds timeout) {
   check_backend(backend);
+  check_timeout(timeout);
   if (current) throw DistError("init_process_group: the process group was made before");
   dist::GroupPtr group = dist::connect().group;
   check_place(*group, rank, world_size);

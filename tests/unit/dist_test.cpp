@@ -202,6 +202,30 @@ TEST_CASE("reducer: gradients are sums over ranks, for any size of buckets, unus
   }
 }
 
+TEST_CASE("what the watchdog finds goes before the error of the backend") {
+  std::atomic<int> last_resorts = 0;
+  Failures failures;
+  dist::run_ranks(2, [&](ProcessGroup& group) {
+    dist::Watchdog::Options options;
+    options.rank = group.rank();
+    options.size = group.size();
+    options.last_resort = [&](int, const std::string&) { ++last_resorts; };
+    group.watch(std::make_unique<dist::Watchdog>(
+        options, [&](const std::string& text) { return group.broadcast_text(text, "where rank 0 is"); }));
+    std::string found;
+    try {
+      group.all_reduce(Tensor::ones({group.rank() == 0 ? 2 : 3}), "x");  // the thread group refuses at once
+    } catch (const dist::RankLost& lost) {
+      found = lost.what();
+    } catch (const DistError& error) {
+      found = format("too early: {}", error.what());
+    }
+    failures.expect(found.starts_with("the ranks do not do the same: as collective #"));
+    failures.expect(found.find("all_reduce of x (12 bytes)") != found.npos);
+  });
+  CHECK(last_resorts == 0);
+}
+
 TEST_CASE("launchers: who is found in the environment") {
   const std::vector<const char*> names = {
       "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "PMI_RANK", "PMI_SIZE", "RANK", "WORLD_SIZE", "SLURM_PROCID",

@@ -29,6 +29,23 @@ double distance(const Tensor& a, const Tensor& b) { return (a - b).abs().max().i
 
 }  // namespace
 
+TEST_CASE("DistributedDataParallel refuses what ranks cannot add up before anything is exchanged") {
+  for (const DType dtype : {DType::bf16, DType::f16}) {
+    nn::Sequential model = make_model();
+    model.to(dtype);
+    const dist::GroupPtr group = dist::single();
+    try {
+      nn::DistributedDataParallel(std::move(model), {.process_group = group.get()});
+      FAIL("it must not be made");
+    } catch (const DTypeError& error) {
+      CHECK(
+          std::string(error.what())
+              .starts_with(format("DistributedDataParallel: module.0.weight is {}, and ranks add up", name_of(dtype))));
+      CHECK(error.hint() == "call model.to(DType::f32) before");
+    }
+  }
+}
+
 TEST_CASE("at_end_of_backward: after all gradients, once, and forgotten by a pass that throws") {
   Tensor a = Tensor::ones({2}), b = Tensor::ones({2});
   a.set_requires_grad(true);
