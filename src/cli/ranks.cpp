@@ -62,6 +62,14 @@ ExitCode run_rank(dist::ProcessGroup& group, const std::string& name,
   }
 }
 
+dist::Connected connect_or_end() {
+  try {
+    return dist::connect();
+  } catch (const dist::RankLost& lost) {
+    end(as_told(lost));
+  }
+}
+
 ExitCode run_threads(int ranks, const std::function<ExitCode(dist::ProcessGroup& group)>& command) {
   ExitCode code = ExitCode::internal;
   dist::run_ranks(ranks, [&](dist::ProcessGroup& group) {
@@ -81,7 +89,7 @@ ExitCode with_ranks(const std::string& name, int simulated,
                      "use one of them");
   }
   if (simulated > 0) return run_threads(simulated, command);
-  const dist::Connected connected = dist::connect();
+  const dist::Connected connected = connect_or_end();
   dist::ProcessGroup& group = *connected.group;
   if (group.size() == 1) return command(group);
   if (!group.is_root()) logging::mute_thread();

@@ -29,9 +29,9 @@ struct Connected {
   std::string how;  // one line; empty for a process on its own
 };
 // The group that the launcher made; without one, the group of this process alone. Opens MPI where there is one. Once in
-// a process. Throws UsageError where what the environment says is not so, DistError where the ranks do not find each
-// other. Where they have not come together within RSTORCH_START_TIMEOUT seconds (120; 0: no limit), the process ends
-// (dist/start_guard.h).
+// a process. Throws UsageError where what the environment says is not so; DistError, RankLost where one is missing,
+// where the ranks do not find each other. Where they have not come together within RSTORCH_START_TIMEOUT seconds (120;
+// 0: no limit), the process ends (dist/start_guard.h).
 Connected connect();
 
 }  // namespace rstorch::dist

@@ -64,10 +64,10 @@ void init_process_group(std::string_view backend, int rank, int world_size, std:
   check_backend(backend);
   check_timeout(timeout);
   if (current) throw DistError("init_process_group: the process group was made before");
+  dist::end_in_order_when_uncaught();
   dist::GroupPtr group = dist::connect().group;
   check_place(*group, rank, world_size);
   if (dist::Watchdog* const watchdog = group->watchdog()) watchdog->set_timeout(timeout);
-  if (group->size() > 1) dist::end_in_order_when_uncaught();
   local_rank = dist::number_on_host(*group);
   connect_devices(*group, backend, timeout);
   current = std::move(group);

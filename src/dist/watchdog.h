@@ -64,15 +64,14 @@ class Watchdog {
   };
 
   // On all ranks at once. `broadcast` is called once on each, with a text on rank 0 and "" elsewhere, and returns rank
-  // 0's text. Throws DistError where the ranks do not find each other within 20 s, or `timeout` where that is less (but
-  // 5 s). A group of one has no thread, and nothing happens in it.
+  // 0's text. Throws DistError, RankLost where one is missing, where the ranks do not find each other within 20 s, or
+  // `timeout` where that is less (but 5 s). A group of one has no thread, and nothing happens in it.
   Watchdog(const Options& options, const std::function<std::string(std::string)>& broadcast);
   ~Watchdog();  // within about a second
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
 
-  // The functions below may be called by any thread. All but fail() and
-  // is_lost_within() return at once.
+  // The functions below may be called by any thread. All but fail() and is_lost_within() return at once.
 
   void set_timeout(std::chrono::milliseconds timeout);  // rank 0's counts; the others must have the same
 

@@ -272,6 +272,8 @@ TEST_CASE("the default group: one rank where no launcher is, and clear errors") 
   CHECK_THROWS_WITH_AS(distributed::get_rank(), doctest::Contains("no process group"), DistError);
   CHECK_THROWS_WITH_AS(distributed::init_process_group("gloo"), doctest::Contains("backend is \"gloo\""),
                        ArgumentError);
+  CHECK_THROWS_WITH_AS(distributed::init_process_group("mpi", -1, -1, std::chrono::milliseconds(999)),
+                       doctest::Contains("timeout is 999 ms, wanted 1 s or more"), ArgumentError);
   CHECK_THROWS_WITH_AS(distributed::init_process_group("mpi", 1, 4), doctest::Contains("rank 0 of 1"), ArgumentError);
   CHECK(!distributed::is_initialized());
   distributed::init_process_group("auto", 0, 1);

@@ -644,6 +644,17 @@ TEST_CASE("strangers are refused and harm nothing") {
   }
 }
 
+TEST_CASE("a rank that does not come to the others is named once") {
+  Ranks ranks(3, with_timeout(5s), [](Rank& self) {
+    if (self.rank == 1) return;
+    Watchdog(self.options, self.broadcast);
+  });
+  for (const int rank : {0, 2}) {
+    CAPTURE(rank);
+    check_lost(ranks.ended(rank), rank == 0, {"rank 1 did not connect to rank 0 in time"});
+  }
+}
+
 TEST_CASE("a link that is cut for less than the time-out loses nothing") {
   Ranks ranks(2, with_timeout(2s), [](Rank& self) {
     std::jthread proxy;  // ends with the connection
