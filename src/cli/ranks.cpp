@@ -35,7 +35,7 @@ Ending as_told(const Lost& lost) {
   if (ending.text.empty()) std::this_thread::sleep_for(std::chrono::seconds(2));
   if (!ending.text.empty()) {
     show_error(ending.text);
-    dist::note_last_words();
+    dist::after_last_words();
   }
   logging::flush();
   std::fflush(nullptr);

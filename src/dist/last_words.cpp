@@ -53,12 +53,13 @@ void write_last_words(const std::string& text) {
     if (written <= 0) return;
     done += size_t(written);
   }
-  if (!line.empty()) note_last_words();
+  if (!line.empty()) after_last_words();
 }
 
-void note_last_words() {
+void after_last_words() {
   const char* const note = std::getenv(kLastWordsNote);
   if (note && *note) Descriptor(::open(note, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
 }
 
 void print_and_exit(int exit_code, const std::string& text) {
