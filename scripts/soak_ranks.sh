@@ -65,7 +65,7 @@ while [ "$done_" -lt "$times" ]; do
     # Where the launcher is gone mpirun is hurried after 5 s only.
     case $how in
       launcher) most=15 ;;
-      stop) most=$((RSTORCH_START_TIMEOUT + 3 + 2)) ;;
+      stop) most=$((RSTORCH_START_TIMEOUT + 5 + 2 + 3)) ;;
       *) most=$((timeout + 3 + 2)) ;;
     esac
     awk -v took="$took" -v most="$most" 'BEGIN {exit took > most}' || fail "$how: took $took s"

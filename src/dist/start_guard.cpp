@@ -13,7 +13,7 @@ namespace rstorch::dist {
 namespace {
 
 constexpr milliseconds kSlice{100};
-constexpr milliseconds kBehindRank0{1000};  // mpirun ends the others once rank 0 has ended
+constexpr milliseconds kBehindRank0{5000};  // mpirun ends the others once rank 0 has ended, which takes it a second
 constexpr milliseconds kHoldTheWord{2000};  // until the other ranks of the machine have found it taken
 
 RankLost not_together(int rank, int size, milliseconds limit) {

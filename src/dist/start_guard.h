@@ -2,7 +2,7 @@
 //
 // MPI waits for ever in its start for a rank that was stopped, died or is no program with MPI in it, and the watchdog
 // begins only after that. So a thread bounds the time from here to the end of the object's life: it prints one error
-// and ends the process with exit code 7. Rank 0 speaks; where rank 0 is missing, one rank of each machine does.
+// and ends the process with exit code 7. Rank 0 speaks; where that is missing, one rank of each machine, 5 s later.
 #pragma once
 
 #include <chrono>
