@@ -1,5 +1,6 @@
 #include "cli/supervisor.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -23,6 +24,7 @@ constexpr auto kImpatience = 10s;   // a SIGINT after another one means: now
 constexpr auto kGrace = 30s;        // SIGTERM this long after another one, too
 constexpr auto kTimeToEnd = 3s;     // mpirun needs about one to end its ranks and clear up
 constexpr auto kTimeToFollow = 5s;  // the ranks of other machines, and mpirun, once all of this one have ended
+constexpr auto kTimeOfLast = 30s;   // for the last rank of this machine to end after the first
 
 struct Process {
   pid_t parent = 0;
@@ -152,8 +154,9 @@ Supervisor::~Supervisor() { ::sigprocmask(SIG_SETMASK, &previous_, nullptr); }
 
 Ending Supervisor::run(const std::vector<std::string>& words) {
   const Clock::time_point begin = Clock::now();
-  asked_ = had_ranks_ = false;
-  alone_since_.reset();
+  asked_ = false;
+  most_ranks_ = 0;
+  fewer_since_ = alone_since_ = std::nullopt;
   const pid_t self = ::getpid();
   const pid_t job = ::fork();
   if (job < 0) throw DistError(format("cannot start {}: {}", words[0], std::strerror(errno)));
@@ -204,13 +207,21 @@ void Supervisor::tend(pid_t job) {
     asked_ = true;
   }
   // mpirun waits for ever for a machine that its network lost, and does not listen to SIGTERM meanwhile.
-  const bool has_ranks = ranks_of(job) > 0;
-  had_ranks_ = had_ranks_ || has_ranks;
-  if (!had_ranks_ || has_ranks)
-    alone_since_.reset();
-  else if (!alone_since_)
-    alone_since_ = Clock::now();
-  if (alone_since_ && Clock::now() - *alone_since_ >= kTimeToFollow) ::kill(-job, SIGKILL);
+  // Nor does it always end the others when one rank has ended: they wait for that one in MPI.
+  const size_t ranks = ranks_of(job);
+  most_ranks_ = std::max(most_ranks_, ranks);
+  const auto follow = [](std::optional<Clock::time_point>& since, bool is_so) {
+    if (!is_so) since.reset();
+    if (is_so && !since) since = Clock::now();
+  };
+  follow(fewer_since_, ranks < most_ranks_);
+  follow(alone_since_, ranks == 0 && most_ranks_ > 0);
+  const bool overdue = (alone_since_ && Clock::now() - *alone_since_ >= kTimeToFollow) ||
+                       (fewer_since_ && Clock::now() - *fewer_since_ >= kTimeOfLast);
+  if (overdue) {
+    logging::warning("mpirun does not see to the end of its ranks: it is killed");
+    ::kill(-job, SIGKILL);
+  }
   if (kill_reason_.empty()) return;
   if (!kill_hard_at_) {
     ::kill(job, SIGTERM);

@@ -107,6 +107,17 @@ expect_text "$work/err" "unset RANK and WORLD_SIZE"
 said_once
 ok
 
+# A rank has ended, but mpirun does not end the others.
+cat >"$work/first" <<END
+#!/bin/sh
+[ "\$OMPI_COMM_WORLD_RANK" = 1 ] && exit 0
+exec sleep 1000
+END
+chmod +x "$work/first"
+ends_with 7 45 env RSTORCH_LAUNCH_PROGRAM="$work/first" "$rstorch" launch -n 2 train "$config" "run.dir=$work/first-run"
+expect_text "$work/err" "killed by SIGKILL"
+ok
+
 # mpirun does not listen when the launcher is killed.
 cat >"$work/mpirun" <<END
 #!/bin/bash
