@@ -110,7 +110,8 @@ Connected connect() {
   static bool joined = false;  // MPI cannot be started again
   if (std::exchange(joined, true)) throw DistError("this process has joined its group before, and can once only");
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // no orphan trains on when the launcher is gone
-  const StartGuard guard(launch->rank, launch->size, start_timeout());
+  const std::chrono::seconds limit = start_timeout();
+  const StartGuard guard(launch->rank, launch->size, limit);
   const MpiModule& mpi = open_module_for(*launch);
   GroupPtr group = mpi.start();
   if (group->size() != launch->size || group->rank() != launch->rank) {
@@ -122,6 +123,7 @@ Connected connect() {
   Watchdog::Options watchdog_options;
   watchdog_options.rank = group->rank();
   watchdog_options.size = group->size();
+  if (limit.count() > 0) watchdog_options.timeout = limit;  // until the program says its own
   group->watch(std::make_unique<Watchdog>(
       watchdog_options, [&](const std::string& text) { return group->broadcast_text(text, "where rank 0 is"); }));
   return {std::move(group),
