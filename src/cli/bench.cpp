@@ -42,7 +42,9 @@ void add_bench(CLI::App& program, Action& action) {
       });
   command.add_flag("--json", arguments->json, "One JSON object.");
   command.callback([&action, arguments] {
-    action = [arguments] { return with_ranks(0, [&](dist::ProcessGroup& group) { return run(*arguments, group); }); };
+    action = [arguments] {
+      return with_ranks("bench", 0, [&](dist::ProcessGroup& group) { return run(*arguments, group); });
+    };
   });
 }
 

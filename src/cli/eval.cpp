@@ -47,7 +47,7 @@ void add_eval(CLI::App& program, Action& action) {
   command.add_flag("--json", arguments->json, "One JSON object.");
   command.callback([&action, arguments] {
     action = [arguments] {
-      return with_ranks(0, [&](dist::ProcessGroup& group) { return run(*arguments, group); });
+      return with_ranks("eval", 0, [&](dist::ProcessGroup& group) { return run(*arguments, group); });
     };
   });
 }

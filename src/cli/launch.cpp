@@ -12,6 +12,7 @@
 #include "cli/shell_word.h"
 #include "cli/supervisor.h"
 #include "cli/train_arguments.h"
+#include "dist/last_words.h"
 #include "train/run_directory.h"
 #include "train/text_table.h"
 
@@ -230,6 +231,9 @@ class OwnFolders {
     }
   }
 
+  // Where ranks of this machine leave a note that they have said why they end.
+  Path note() const { return session_->path() / "last_words"; }
+
  private:
   std::optional<ScratchFolder> session_, shared_memory_;
 };
@@ -250,7 +254,9 @@ std::optional<ExitCode> exit_code_of(const Ending& ending, const Supervisor& sup
   throw DistError(what_happened(ending), hint_for(ending, line), 11);
 }
 
-ExitCode supervise(Supervisor& supervisor, std::vector<std::string> words, Restarts restarts, int most_restarts) {
+ExitCode supervise(Supervisor& supervisor, std::vector<std::string> words, Restarts restarts, int most_restarts,
+                   const Path& note) {
+  ::setenv(dist::kLastWordsNote, note.c_str(), 1);
   for (;;) {
     const Ending ending = supervisor.run(words);
     std::vector<std::string> talkative = words;
@@ -261,6 +267,7 @@ ExitCode supervise(Supervisor& supervisor, std::vector<std::string> words, Resta
       return *code;
     }
     if (most_restarts == 0 && is_of_ranks(ending.code)) return ExitCode(ending.code);  // the ranks have said why
+    if (most_restarts == 0 && files::is_there(note)) return ExitCode::distributed;     // a rank is not there to say so
     if (most_restarts == 0) throw DistError(what_happened(ending), hint_for(ending, line), 11);
     restarts.decide(ending);
     supervisor.pause(kPause);
@@ -285,7 +292,7 @@ ExitCode run(const Arguments& arguments) {
   for (const auto& [variable, value] : mpirun_environment()) ::setenv(variable.c_str(), value.c_str(), 1);
   Supervisor supervisor;  // before the folders: no signal may end this process while they are there
   const OwnFolders folders(program);
-  return supervise(supervisor, words, Restarts(arguments.max_restarts, name), arguments.max_restarts);
+  return supervise(supervisor, words, Restarts(arguments.max_restarts, name), arguments.max_restarts, folders.note());
 }
 
 }  // namespace

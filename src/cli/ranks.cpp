@@ -11,7 +11,9 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "dist/connect.h"
+#include "dist/last_words.h"
 #include "dist/thread_group.h"
+#include "train/agreement.h"
 
 namespace rstorch::cli {
 namespace {
@@ -32,14 +34,19 @@ Ending as_told(const Lost& lost) {
 // have nothing to say wait for the one that has, whose training thread may hang and need the watchdog to speak.
 [[noreturn]] void end(const Ending& ending) {
   if (ending.text.empty()) std::this_thread::sleep_for(std::chrono::seconds(2));
-  if (!ending.text.empty()) show_error(ending.text);
+  if (!ending.text.empty()) {
+    show_error(ending.text);
+    dist::after_last_words();
+  }
   logging::flush();
   std::fflush(nullptr);
   _exit(ending.exit_code);
 }
 
-ExitCode run_rank(dist::ProcessGroup& group, const std::function<ExitCode(dist::ProcessGroup& group)>& command) {
+ExitCode run_rank(dist::ProcessGroup& group, const std::string& name,
+                  const std::function<ExitCode(dist::ProcessGroup& group)>& command) {
   try {
+    agree_on_command(group, name);
     const ExitCode code = command(group);
     group.leave();
     return code;
@@ -56,12 +63,21 @@ ExitCode run_rank(dist::ProcessGroup& group, const std::function<ExitCode(dist::
   }
 }
 
-ExitCode run_threads(int ranks, const std::function<ExitCode(dist::ProcessGroup& group)>& command) {
+dist::Connected connect_or_end() {
+  try {
+    return dist::connect();
+  } catch (const dist::RankLost& lost) {
+    end(as_told(lost));
+  }
+}
+
+ExitCode run_threads(const std::string& name, int ranks,
+                     const std::function<ExitCode(dist::ProcessGroup& group)>& command) {
   ExitCode code = ExitCode::internal;
   dist::run_ranks(ranks, [&](dist::ProcessGroup& group) {
     if (!group.is_root()) logging::mute_thread();
     dist::start_watchdog(group);
-    const ExitCode mine = run_rank(group, command);
+    const ExitCode mine = run_rank(group, name, command);
     if (group.is_root()) code = mine;
   });
   return code;
@@ -81,22 +97,23 @@ void check_ranks(const std::string& command) {
 void let_rank0_speak() try {
   const std::optional<dist::Launch> launch = dist::find_launch();
   if (launch && launch->rank > 0) std::this_thread::sleep_for(std::chrono::seconds(5));
-} catch (const DistError&) {
+} catch (const UsageError&) {
   // The environment is what is wrong, and nobody knows which rank this is.
 }
 
-ExitCode with_ranks(int simulated, const std::function<ExitCode(dist::ProcessGroup& group)>& command) {
+ExitCode with_ranks(const std::string& name, int simulated,
+                    const std::function<ExitCode(dist::ProcessGroup& group)>& command) {
   if (simulated > 0 && dist::find_launch()) {
     throw UsageError("--simulate-ranks makes ranks of one process, and a launcher has started several",
                      "use one of them");
   }
-  if (simulated > 0) return run_threads(simulated, command);
-  const dist::Connected connected = dist::connect();
+  if (simulated > 0) return run_threads(name, simulated, command);
+  const dist::Connected connected = connect_or_end();
   dist::ProcessGroup& group = *connected.group;
   if (group.size() == 1) return command(group);
   if (!group.is_root()) logging::mute_thread();
   logging::info(connected.how);
-  return run_rank(group, command);
+  return run_rank(group, name, command);
 }
 
 }  // namespace rstorch::cli

@@ -1,5 +1,6 @@
 #include "cli/supervisor.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -11,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
 #include "base/log.h"
 #include "cli/mpirun.h"
 #include "train/files.h"
@@ -24,6 +26,7 @@ constexpr auto kImpatience = 10s;   // a SIGINT after another one means: now
 constexpr auto kGrace = 30s;        // SIGTERM this long after another one, too
 constexpr auto kTimeToEnd = 3s;     // mpirun needs about one to end its ranks and clear up
 constexpr auto kTimeToFollow = 5s;  // the ranks of other machines, and mpirun, once all of this one have ended
+constexpr auto kTimeOfLast = 30s;   // for the last rank of this machine to end after the first
 
 struct Process {
   pid_t parent = 0;
@@ -95,6 +98,50 @@ void kill_session(pid_t leader) {
   ::_exit(127);
 }
 
+// A process that outlives this one where that is killed: mpirun then gets SIGTERM, but was seen to hang in its handler.
+class Heir {
+ public:
+  explicit Heir(pid_t job) {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) return;
+    const Descriptor read_end(ends[0]);
+    write_end_ = Descriptor(ends[1]);
+    process_ = ::fork();
+    if (process_ != 0) return;
+    write_end_ = Descriptor();
+    wait_and_inherit(job, read_end);
+  }
+  ~Heir() {
+    if (process_ <= 0) return;
+    ::kill(process_, SIGKILL);
+    ::waitpid(process_, nullptr, 0);
+  }
+  Heir(const Heir&) = delete;
+  Heir& operator=(const Heir&) = delete;
+
+ private:
+  [[noreturn]] static void wait_and_inherit(pid_t job, const Descriptor& read_end) {
+    sigset_t all;
+    sigfillset(&all);
+    ::sigprocmask(SIG_SETMASK, &all, nullptr);
+    ::setsid();  // a terminal's signals are for the launcher
+    const int nothing = ::open("/dev/null", O_RDWR);
+    for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; ++stream) ::dup2(nothing, stream);
+    char none = 0;
+    while (::read(read_end.number(), &none, 1) < 0 && errno == EINTR) {
+    }
+    const auto lives = [&] { return process_of(std::to_string(job)).session == job; };
+    const auto end = std::chrono::steady_clock::now() + kTimeToFollow;
+    while (lives() && std::chrono::steady_clock::now() < end) ::usleep(50'000);
+    if (lives()) ::kill(job, SIGKILL);
+    kill_session(job);
+    ::_exit(0);
+  }
+
+  Descriptor write_end_;  // closed when this process ends, however it does
+  pid_t process_ = -1;
+};
+
 }  // namespace
 
 Supervisor::Supervisor() {
@@ -114,14 +161,16 @@ Supervisor::~Supervisor() { ::sigprocmask(SIG_SETMASK, &previous_, nullptr); }
 
 Ending Supervisor::run(const std::vector<std::string>& words) {
   const Clock::time_point begin = Clock::now();
-  asked_ = had_ranks_ = false;
-  alone_since_.reset();
+  asked_ = false;
+  most_ranks_ = 0;
+  fewer_since_ = alone_since_ = std::nullopt;
   const pid_t self = ::getpid();
   relay_.emplace();
   const pid_t job = ::fork();
   if (job < 0) throw DistError(format("cannot start {}: {}", words[0], std::strerror(errno)));
   if (job == 0) become(words, self, previous_, *relay_);
   relay_->close_jobs_side();
+  const Heir heir(job);
   // Until the session is cleared the job stays a zombie, so that its number cannot become another's.
   siginfo_t ended{};
   while (::waitid(P_PID, id_t(job), &ended, WEXITED | WNOWAIT | WNOHANG) == 0 && ended.si_pid == 0) {
@@ -180,13 +229,21 @@ void Supervisor::tend(pid_t job) {
     asked_ = true;
   }
   // mpirun waits for ever for a machine that its network lost, and does not listen to SIGTERM meanwhile.
-  const bool has_ranks = ranks_of(job) > 0;
-  had_ranks_ = had_ranks_ || has_ranks;
-  if (!had_ranks_ || has_ranks)
-    alone_since_.reset();
-  else if (!alone_since_)
-    alone_since_ = Clock::now();
-  if (alone_since_ && Clock::now() - *alone_since_ >= kTimeToFollow) ::kill(-job, SIGKILL);
+  // Nor does it always end the others when one rank has ended: they wait for that one in MPI.
+  const size_t ranks = ranks_of(job);
+  most_ranks_ = std::max(most_ranks_, ranks);
+  const auto follow = [](std::optional<Clock::time_point>& since, bool is_so) {
+    if (!is_so) since.reset();
+    if (is_so && !since) since = Clock::now();
+  };
+  follow(fewer_since_, ranks < most_ranks_);
+  follow(alone_since_, ranks == 0 && most_ranks_ > 0);
+  const bool overdue = (alone_since_ && Clock::now() - *alone_since_ >= kTimeToFollow) ||
+                       (fewer_since_ && Clock::now() - *fewer_since_ >= kTimeOfLast);
+  if (overdue) {
+    logging::warning("mpirun does not see to the end of its ranks: it is killed");
+    ::kill(-job, SIGKILL);
+  }
   if (kill_reason_.empty()) return;
   if (!kill_hard_at_) {
     ::kill(job, SIGTERM);

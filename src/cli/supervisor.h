@@ -32,8 +32,8 @@ class Supervisor {
   Supervisor& operator=(const Supervisor&) = delete;
 
   // Runs a command to its end, in a session of its own: a terminal's Ctrl-C reaches this process alone. It gets SIGTERM
-  // when this process dies, however it dies. It is killed where it outlives its ranks on this machine by 5 s. What is
-  // left of its session at the end is killed.
+  // when this process dies, however it dies, and is killed 5 s later. It is killed too where it outlives its ranks on
+  // this machine by 5 s, or the first of them by 30 s. What is left of its session at the end is killed.
   Ending run(const std::vector<std::string>& words);
   // Waits, but not on when a signal asks to stop.
   void pause(std::chrono::seconds time);
@@ -58,7 +58,8 @@ class Supervisor {
   std::string stop_reason_, kill_reason_;
   std::optional<Clock::time_point> last_interrupt_, first_terminate_;
   bool asked_ = false;                             // the ranks of the running job
-  bool had_ranks_ = false;                         // on this machine
+  size_t most_ranks_ = 0;                          // of this machine, at once
+  std::optional<Clock::time_point> fewer_since_;   // some of them have ended
   std::optional<Clock::time_point> alone_since_;   // they have all ended
   std::optional<Clock::time_point> kill_hard_at_;  // it was told to end at once
 };

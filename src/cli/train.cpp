@@ -117,7 +117,8 @@ void add_train(CLI::App& program, Action& action) {
   add_train_arguments(command, *arguments);
   command.callback([&action, arguments] {
     action = [arguments] {
-      return with_ranks(arguments->simulate_ranks, [&](dist::ProcessGroup& group) { return run(*arguments, group); });
+      return with_ranks("train", arguments->simulate_ranks,
+                        [&](dist::ProcessGroup& group) { return run(*arguments, group); });
     };
   });
 }

@@ -13,6 +13,7 @@
 #include "base/module_file.h"
 #include "base/version.h"
 #include "dist/mpi/module.h"
+#include "dist/start_guard.h"
 
 namespace rstorch::dist {
 namespace {
@@ -31,6 +32,9 @@ constexpr Variables kLaunchers[] = {
     {"srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS"},  // of the step: an allocation with a shell in it has one task
 };
 
+// Nothing is lost: another start of the same would end so too.
+UsageError wrong_start(const std::string& message, const std::string& hint) { return UsageError(message, hint, 11); }
+
 std::optional<int> number(const char* variable) {
   const char* const text = std::getenv(variable);
   if (!text || !*text) return {};
@@ -38,7 +42,7 @@ std::optional<int> number(const char* variable) {
   int value = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
   if (error == std::errc() && end == digits.data() + digits.size() && value >= 0) return value;
-  throw DistError(format("{} is `{}`, wanted a number from 0", variable, text), "unset it, or start with mpirun");
+  throw wrong_start(format("{} is `{}`, wanted a number from 0", variable, text), "unset it, or start with mpirun");
 }
 
 const MpiModule& open_module() {
@@ -61,14 +65,25 @@ const MpiModule& open_module() {
   return table;
 }
 
+std::string alone_hint(const Launch& launch) {
+  return format("unset {} where this process is to be on its own", launch.variables);
+}
+
 const MpiModule& open_module_for(const Launch& launch) {
   try {
     return open_module();
   } catch (const DistError& error) {
-    throw DistError(
-        format("this process is rank {} of {} ({}), but {}", launch.rank, launch.size, launch.launcher, error.what()),
-        error.hint(), 5);
+    throw wrong_start(format("{} say that this process is rank {} of {}, but {}", launch.variables, launch.rank,
+                             launch.size, error.what()),
+                      format("{}{}{}", error.hint(), error.hint().empty() ? "" : "; ", alone_hint(launch)));
   }
+}
+
+// Honest starts are slow: name servers that do not answer cost half a minute, programs that hundreds of machines read
+// from one file server more.
+std::chrono::seconds start_timeout() {
+  constexpr int kDefault = 120;
+  return std::chrono::seconds(number("RSTORCH_START_TIMEOUT").value_or(kDefault));
 }
 
 }  // namespace
@@ -77,9 +92,12 @@ std::optional<Launch> find_launch() {
   for (const Variables& names : kLaunchers) {
     const std::optional<int> rank = number(names.rank), size = number(names.size);
     if (!rank || !size) continue;
-    if (*rank >= *size) throw DistError(format("{} is {}, but {} is {}", names.rank, *rank, names.size, *size));
+    if (*rank >= *size) {
+      throw wrong_start(format("{} is {}, but {} is {}", names.rank, *rank, names.size, *size),
+                        "ranks are numbered from 0: unset both, or start with mpirun");
+    }
     if (*size == 1) return {};
-    return Launch{names.launcher, *rank, *size};
+    return Launch{names.launcher, format("{} and {}", names.rank, names.size), *rank, *size};
   }
   return {};
 }
@@ -92,20 +110,24 @@ Connected connect() {
   static bool joined = false;  // MPI cannot be started again
   if (std::exchange(joined, true)) throw DistError("this process has joined its group before, and can once only");
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // no orphan trains on when the launcher is gone
+  const std::chrono::seconds limit = start_timeout();
+  const StartGuard guard(launch->rank, launch->size, limit);
   const MpiModule& mpi = open_module_for(*launch);
   GroupPtr group = mpi.start();
   if (group->size() != launch->size || group->rank() != launch->rank) {
-    throw DistError(format("{} says that this process is rank {} of {}, {} that it is rank {} of {}", launch->launcher,
-                           launch->rank, launch->size, mpi.library(), group->rank(), group->size()),
-                    "start the ranks with `rstorch launch` or with the mpirun of this MPI", 5);
+    throw wrong_start(
+        format("{} say that this process is rank {} of {}, {} that it is rank {} of {}", launch->variables,
+               launch->rank, launch->size, mpi.library(), group->rank(), group->size()),
+        format("start ranks with `rstorch launch` or with the mpirun of this MPI; {}", alone_hint(*launch)));
   }
-  start_watchdog(*group);
+  start_watchdog(*group, limit.count() > 0 ? limit : Watchdog::Options().timeout);  // until the program says its own
   return {std::move(group),
           format("ranks: {}, over MPI ({}, started by {})", launch->size, mpi.library(), launch->launcher)};
 }
 
-void start_watchdog(ProcessGroup& group) {
+void start_watchdog(ProcessGroup& group, std::chrono::milliseconds timeout) {
   Watchdog::Options options;
+  options.timeout = timeout;
   options.rank = group.rank();
   options.size = group.size();
   group.watch(std::make_unique<Watchdog>(

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "dist/connect.h"
 #include "dist/device_link.h"
+#include "dist/last_words.h"
 #include "tensor/runtime.h"
 
 namespace rstorch::distributed {
@@ -28,6 +29,12 @@ void check_backend(std::string_view backend) {
   if (backend == "auto" || backend == "mpi" || backend == "nccl") return;
   throw ArgumentError(format("init_process_group: backend is \"{}\", wanted \"auto\", \"mpi\" or \"nccl\"", backend),
                       backend == "gloo" ? "gloo is PyTorch's backend for CPUs; here it is \"mpi\"" : "");
+}
+
+// The watchdog hears of ranks five times a second.
+void check_timeout(std::chrono::milliseconds timeout) {
+  if (timeout >= std::chrono::seconds(1)) return;
+  throw ArgumentError(format("init_process_group: timeout is {} ms, wanted 1 s or more", timeout.count()));
 }
 
 void check_place(const dist::ProcessGroup& group, int rank, int world_size) {
@@ -55,7 +62,9 @@ void connect_devices(dist::ProcessGroup& group, std::string_view backend, std::c
 
 void init_process_group(std::string_view backend, int rank, int world_size, std::chrono::milliseconds timeout) {
   check_backend(backend);
+  check_timeout(timeout);
   if (current) throw DistError("init_process_group: the process group was made before");
+  dist::end_in_order_when_uncaught();
   dist::GroupPtr group = dist::connect().group;
   check_place(*group, rank, world_size);
   if (dist::Watchdog* const watchdog = group->watchdog()) watchdog->set_timeout(timeout);

@@ -7,7 +7,7 @@
 //
 // A program that no launcher started is the only rank, and nothing here costs it anything. All ranks make the same
 // calls in the same order, from one thread. A rank that dies, hangs or does something else ends all: the others throw
-// dist::RankLost, or, where their main thread cannot, end with exit code 7 and one message.
+// dist::RankLost, or, where their main thread cannot or nobody catches that, end with exit code 7 and one message.
 #pragma once
 
 #include <chrono>

@@ -10,7 +10,13 @@ namespace {
 std::vector<NamedTensor> trained_parameters(const Module& model) {
   std::vector<NamedTensor> out;
   for (const NamedTensor& named : model.named_parameters()) {
-    if (named.tensor.requires_grad()) out.push_back(named);
+    if (!named.tensor.requires_grad()) continue;
+    if (!dist::is_reducible(named.tensor.dtype())) {
+      throw DTypeError(format("DistributedDataParallel: {} is {}, and ranks add up gradients of f32 and f64 only",
+                              named.name, name_of(named.tensor.dtype())),
+                       "call model.to(DType::f32) before");
+    }
+    out.push_back(named);
   }
   if (out.empty()) {
     throw ArgumentError("DistributedDataParallel: the model has no parameter that requires grad",

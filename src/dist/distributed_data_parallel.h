@@ -30,8 +30,8 @@ class DistributedDataParallel final : public Module {
   };
 
   // Names of parameters are the model's after "module.". The model is on its device, with its dtype, and has the same
-  // parameters on all ranks. Throws ArgumentError for one that has nothing to train, DistError naming the rank whose
-  // model differs.
+  // parameters on all ranks. Throws ArgumentError for one that has nothing to train, DTypeError for gradients that
+  // ranks cannot add up (f16, bf16), DistError naming the rank whose model differs.
   DistributedDataParallel(std::unique_ptr<Module> model, const Options& options);
   explicit DistributedDataParallel(std::unique_ptr<Module> model)
       : DistributedDataParallel(std::move(model), Options()) {}

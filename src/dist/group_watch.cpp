@@ -133,9 +133,11 @@ std::optional<Finding> GroupWatch::judge(Time now, milliseconds timeout) const {
       "look at the network that the ranks exchange their data over, which need not be the one of this message"};
 }
 
-Finding GroupWatch::died(int rank, const std::string& reason) const {
-  return {format("{} died at {}: {}{}", name(rank), doing(rank), reason, others_wait({rank})),
-          death_hint(rank, members_[size_t(rank)].host)};
+Finding GroupWatch::died(int rank, const std::string& reason, Time now) const {
+  const Member& member = members_[size_t(rank)];
+  return {format("{} died: {}; last heard of {} ago at {}; rank 0 is at {}", name(rank), reason,
+                 seconds_text(between(member.heard, now)), doing(rank), doing(0)),
+          death_hint(rank, member.host)};
 }
 
 Finding GroupWatch::silent(const std::vector<int>& ranks, Time now, milliseconds timeout) const {

@@ -60,8 +60,8 @@ class GroupWatch {
   bool anyone_busy() const;
   // Finds ranks that are silent for longer than `timeout`, or keep others waiting for longer.
   std::optional<Finding> judge(Time now, milliseconds timeout) const;
-  // The rank's connection ended without a goodbye.
-  Finding died(int rank, const std::string& reason) const;
+  // The rank's connection ended without a goodbye. What it did since its last heartbeat nobody knows.
+  Finding died(int rank, const std::string& reason, Time now) const;
 
  private:
   std::string name(int rank) const;

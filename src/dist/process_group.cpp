@@ -31,13 +31,17 @@ class SingleGroup final : public ProcessGroup {
   }
 };
 
-// What a backend says of a call of its own, with the collective that it is about.
+// What a backend says of a call of its own, with the collective that it is about. Where the watchdog finds the cause,
+// that another rank started something else or died, that says more: it knows after two heartbeats.
 template <class F>
-auto naming(int rank, std::string_view collective, F&& call) {
+auto explained(ProcessGroup& group, std::string_view collective, F&& call) {
+  constexpr std::chrono::milliseconds kCauseFound{1000};
   try {
     return call();
   } catch (const DistError& error) {
-    throw DistError(format("rank {}: {}: {}", rank, collective, error.what()), error.hint(), error.code() % 100);
+    if (group.watchdog()->is_lost_within(kCauseFound)) group.throw_if_lost();
+    throw DistError(format("rank {}: {}: {}", group.rank(), collective, error.what()), error.hint(),
+                    error.code() % 100);
   }
 }
 
@@ -50,7 +54,7 @@ class WatchedWork final : public Work {
   bool done() override {
     if (done_) return true;
     group_.throw_if_lost();
-    done_ = naming(group_.rank(), collective_, [&] { return work_->done(); });
+    done_ = explained(group_, collective_, [&] { return work_->done(); });
     if (done_) group_.watchdog()->completed(sequence_);
     return done_;
   }
@@ -88,18 +92,22 @@ uint64_t fingerprint_of(std::string_view kind, DType dtype, size_t count) {
 }
 
 void require(const Tensor& x, std::string_view what) {
-  if (!x.is_contiguous())
-    throw ArgumentError(format("{}: a tensor of shape {} is not contiguous", what, x.shape().text()));
-  if (x.device().is_meta()) throw DeviceError(format("{}: a meta tensor has no values to exchange", what));
-}
-
-bool is_reducible(DType dtype) {
-  return dtype == DType::f32 || dtype == DType::f64 || dtype == DType::i64 || dtype == DType::i32;
+  if (!x.is_contiguous()) {
+    throw ArgumentError(format("{}: a tensor of shape {} is not contiguous", what, x.shape().text()),
+                        "exchange x.contiguous(), a copy of it");
+  }
+  if (x.device().is_meta()) {
+    throw DeviceError(format("{}: a meta tensor has no values to exchange", what), "make it on the CPU or on a GPU");
+  }
 }
 
 void* memory_of(const Tensor& x) { return x.mutable_view().data; }
 
 }  // namespace
+
+bool is_reducible(DType dtype) {
+  return dtype == DType::f32 || dtype == DType::f64 || dtype == DType::i64 || dtype == DType::i32;
+}
 
 void Work::wait() {
   const auto begin = std::chrono::steady_clock::now();
@@ -141,7 +149,7 @@ template <class F>
 WorkPtr ProcessGroup::watched(std::string_view kind, DType dtype, size_t count, std::string_view what, F&& start) {
   std::string collective = announce(kind, dtype, count, what);
   if (!watchdog_) return start();
-  WorkPtr work = naming(rank_, collective, start);
+  WorkPtr work = explained(*this, collective, start);
   return std::make_unique<WatchedWork>(std::move(work), *this, std::move(collective), sequence_);
 }
 
@@ -157,7 +165,8 @@ WorkPtr ProcessGroup::on_device(std::string_view kind, const Tensor& x, std::str
 WorkPtr ProcessGroup::start_all_reduce(const Tensor& x, ReduceOp op, std::string_view what) {
   require(x, what);
   if (!is_reducible(x.dtype())) {
-    throw DTypeError(format("{}: ranks reduce f32, f64, i64 and i32, not {}", what, name_of(x.dtype())));
+    throw DTypeError(format("{}: ranks reduce f32, f64, i64 and i32, not {}", what, name_of(x.dtype())),
+                     is_floating(x.dtype()) ? "reduce x.to(DType::f32)" : "reduce x.to(DType::i32)");
   }
   if (size_ == 1 || x.numel() == 0) return std::make_unique<Done>();
   const size_t count = size_t(x.numel());
@@ -214,7 +223,8 @@ Tensor ProcessGroup::all_gather(const Tensor& mine, std::string_view what) {
 WorkPtr ProcessGroup::start_all_gather_in_place(const Tensor& all, std::string_view what) {
   require(all, what);
   if (all.numel() % size_ != 0) {
-    throw ArgumentError(format("{}: {} elements are not one part for each of {} ranks", what, all.numel(), size_));
+    throw ArgumentError(format("{}: {} elements are not one part for each of {} ranks", what, all.numel(), size_),
+                        "all parts have one size: pad the last");
   }
   if (size_ == 1 || all.numel() == 0) return std::make_unique<Done>();
   const size_t bytes = all.bytes() / size_t(size_);

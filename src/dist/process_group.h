@@ -26,6 +26,7 @@
 namespace rstorch::dist {
 
 enum class ReduceOp { sum, min, max };
+bool is_reducible(DType dtype);  // f32, f64, i64, i32
 
 // A collective under way. Destroying it before it is complete gives the group up.
 class Work {

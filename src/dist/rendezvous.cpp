@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "dist/group_watch.h"
+#include "dist/watchdog.h"
 
 namespace rstorch::dist {
 namespace {
@@ -146,7 +147,7 @@ class Reception {
   [[noreturn]] void give_up() {
     const std::string text = format("{} did not connect to rank 0 in time", ranks_text(missing()));
     for (Peer& peer : peers_) peer.connection.send(MessageKind::sorry, text);
-    throw DistError(text, kHint);
+    throw RankLost(text, kHint, true);
   }
 
   uint64_t token_;
@@ -263,7 +264,7 @@ Group join_rank0(int rank, int size, milliseconds patience, const Broadcast& bro
   while (wait_for(connection.socket(), POLLIN, deadline + milliseconds(2000))) {
     connection.receive();
     if (const std::optional<Message> message = connection.next()) {
-      if (message->kind == MessageKind::sorry) throw DistError(message->payload, kHint);
+      if (message->kind == MessageKind::sorry) throw RankLost(message->payload, kHint, false);
       group.first_elsewhere = Unpacker(message->payload).get<int32_t>();
       return group;
     }

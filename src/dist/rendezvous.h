@@ -33,8 +33,8 @@ struct Peer {
 // Gives rank 0's text to all ranks: returns it on each.
 using Broadcast = std::function<std::string(std::string)>;
 
-// On rank 0: all ranks by number, itself without a connection. Throws DistError where one does not come within
-// `patience`, and tells those that did.
+// On rank 0: all ranks by number, itself without a connection. Throws RankLost where one does not come within
+// `patience`, and tells those that did. Throws DistError.
 std::vector<Peer> gather_ranks(int size, milliseconds patience, const Broadcast& broadcast);
 
 struct Group {
@@ -42,7 +42,7 @@ struct Group {
   uint64_t token = 0;        // of this group alone
   int first_elsewhere = -1;  // the lowest rank on another machine than rank 0's; -1: none
 };
-// On the other ranks. Returns when all are there. Throws DistError.
+// On the other ranks. Returns when all are there. Throws RankLost where rank 0 says that one is missing, DistError.
 Group join_rank0(int rank, int size, milliseconds patience, const Broadcast& broadcast);
 
 }  // namespace rstorch::dist

@@ -49,6 +49,8 @@ void Watchdog::check() const {
 
 bool Watchdog::is_lost() const { return thread_ && thread_->lost(); }
 
+bool Watchdog::is_lost_within(std::chrono::milliseconds time) { return thread_ && thread_->lost_within(time); }
+
 Watchdog::Ending Watchdog::fail(int exit_code, const std::string& report) {
   if (!thread_) return {report, exit_code};
   return thread_->fail(exit_code, report);

@@ -26,6 +26,8 @@ class RankLost : public DistError {
       : DistError(message, std::move(hint), 2), to_report_(to_report) {}
   // Whether this rank is the one to print it: rank 0, or where that is lost one of its machine and one elsewhere.
   bool to_report() const { return to_report_; }
+  // Without the module in which this rank was waiting.
+  std::string report() const override { return Error(code(), what(), hint()).report(); }
 
  private:
   bool to_report_;
@@ -62,14 +64,14 @@ class Watchdog {
   };
 
   // On all ranks at once. `broadcast` is called once on each, with a text on rank 0 and "" elsewhere, and returns rank
-  // 0's text. Throws DistError where the ranks do not find each other within 20 s, or `timeout` where that is less (but
-  // 5 s). A group of one has no thread, and nothing happens in it.
+  // 0's text. Throws DistError, RankLost where one is missing, where the ranks do not find each other within 20 s, or
+  // `timeout` where that is less (but 5 s). A group of one has no thread, and nothing happens in it.
   Watchdog(const Options& options, const std::function<std::string(std::string)>& broadcast);
   ~Watchdog();  // within about a second
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
 
-  // The functions below may be called by any thread. All but fail() return at once.
+  // The functions below may be called by any thread. All but fail() and is_lost_within() return at once.
 
   void set_timeout(std::chrono::milliseconds timeout);  // rank 0's counts; the others must have the same
 
@@ -102,6 +104,8 @@ class Watchdog {
   void check() const;
   // Whether check() would throw: for threads beside the one that trains, which is the one that has to come to check().
   bool is_lost() const;
+  // Waits so long for the group to be lost: for errors whose cause another rank may be about to tell.
+  bool is_lost_within(std::chrono::milliseconds time);
 
   // This rank fails. All other ranks get a PeerFailed. Returns when rank 0 has answered, within about a second.
   struct Ending {

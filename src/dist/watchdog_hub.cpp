@@ -102,7 +102,7 @@ class Watchdog::Hub final : public Watchdog::Thread {
     });
     if (!is_cause) return;
     group_.update(0, current_status(), now());
-    conclude_for_all(Verdict::of(group_.died(rank, reason)));
+    conclude_for_all(Verdict::of(group_.died(rank, reason, now())));
   }
 
   void report_failure(const Failure& failure) override { add_failure(rank(), failure); }

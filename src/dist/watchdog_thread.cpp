@@ -1,7 +1,6 @@
 #include "dist/watchdog_thread.h"
 
 #include <algorithm>
-#include <climits>
 #include <exception>
 
 #include <pthread.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/quiet_thread.h"
+#include "dist/last_words.h"
 
 namespace rstorch::dist {
 namespace {
@@ -16,18 +16,6 @@ namespace {
 constexpr milliseconds kHeartbeat{200};
 constexpr milliseconds kAnswer{1000};  // for fail()
 constexpr size_t kLongestReport = size_t(1) << 18;
-
-void print_and_exit(int exit_code, const std::string& text) {
-  const std::string line = text.empty() ? text : text + "\n";
-  for (size_t done = 0; done < line.size();) {
-    pollfd one{STDERR_FILENO, POLLOUT, 0};
-    if (::poll(&one, 1, 1000) <= 0) break;  // a pipe that nobody reads must not keep the process
-    const ssize_t written = ::write(STDERR_FILENO, line.data() + done, std::min<size_t>(line.size() - done, PIPE_BUF));
-    if (written <= 0) break;
-    done += size_t(written);
-  }
-  ::_exit(exit_code);
-}
 
 }  // namespace
 
@@ -68,6 +56,12 @@ void Watchdog::Thread::check() {
   throw RankLost(verdict_->message, verdict_->hint, to_report_);
 }
 
+bool Watchdog::Thread::lost_within(milliseconds time) {
+  std::unique_lock lock(mutex_);
+  concluded_.wait_for(lock, time, [&] { return lost() || alone_; });
+  return lost();
+}
+
 Watchdog::Ending Watchdog::Thread::fail(int exit_code, const std::string& report) {
   std::unique_lock lock(mutex_);
   noticed_ = true;
@@ -89,8 +83,8 @@ void Watchdog::Thread::conclude(Verdict verdict, bool here, bool to_report) {
     verdict_ = std::move(verdict);
     concluded_here_ = here;
     to_report_ = to_report;
+    lost_.store(true, std::memory_order_release);
   }
-  lost_.store(true, std::memory_order_release);
   concluded_.notify_all();
   concluded_at_ = now();
 }

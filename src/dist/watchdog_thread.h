@@ -121,6 +121,7 @@ class Watchdog::Thread {
   std::string set_busy(std::string_view what);
   void check();
   bool lost() const { return lost_.load(std::memory_order_acquire); }
+  bool lost_within(milliseconds time);
   Ending fail(int exit_code, const std::string& report);
 
  protected:

@@ -55,6 +55,15 @@ std::string text_of(const char* name, const data::Dataset* dataset) {
 
 }  // namespace
 
+void agree_on_command(dist::ProcessGroup& group, const std::string& name) {
+  const std::vector<std::string> names = group.gather_text(name, "agreement on the command");
+  const auto rank = first_other(names);
+  if (!rank) return;
+  throw UsageError(format("the ranks run different commands: rank 0 `rstorch {}`, rank {} `rstorch {}`", names[0],
+                          *rank, names[size_t(*rank)]),
+                   "start all ranks with the same command, as `rstorch launch` does", 12);
+}
+
 void agree_on_config(dist::ProcessGroup& group, const Experiment& experiment) {
   if (group.size() == 1) return;
   const std::vector<std::string> builds = group.gather_text(build_text(), "agreement on the program");

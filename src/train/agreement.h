@@ -11,6 +11,8 @@
 
 namespace rstorch {
 
+// The command that each was started with, by its name. Throws UsageError.
+void agree_on_command(dist::ProcessGroup& group, const std::string& name);
 // The program, and the config but for where results go. Throws DistError, ConfigError.
 void agree_on_config(dist::ProcessGroup& group, const Experiment& experiment);
 // Sizes, shapes, what was learnt from the training data, and some samples of each dataset. Throws DataError.

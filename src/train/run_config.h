@@ -139,8 +139,8 @@ struct DistributedSection {
   static void describe(auto& field) {
     field("backend", &DistributedSection::backend,
           "What ranks exchange tensors of GPUs through; auto: NCCL where each rank has a GPU of its own, else MPI.");
-    field("timeout", &DistributedSection::timeout, "How long ranks wait for one that does not answer.",
-          config::units(Unit::seconds), config::positive);
+    field("timeout", &DistributedSection::timeout, "How long ranks wait for one that does not answer; 1s at least.",
+          config::units(Unit::seconds), config::in_range(1, 1e7));
     field("bucket_mb", &DistributedSection::bucket_mb, "Gradients are summed over ranks in portions of this size.",
           config::in_range(1, 1024));
     field("zero", &DistributedSection::zero,

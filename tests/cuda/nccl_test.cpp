@@ -8,6 +8,7 @@
 #include "dist/nccl_group.h"
 #include "dist/thread_group.h"
 #include "ops/ops.h"
+#include "unit/failures.h"
 
 using namespace rstorch;
 using namespace std::chrono_literals;
@@ -79,13 +80,6 @@ Tensor on_gpu(double value, DType dtype = DType::f32) {
   return Tensor::full({1000}, value, {.dtype = dtype, .device = "cuda"});
 }
 bool all_are(const Tensor& x, double value) { return x.to_vector<double>() == std::vector<double>(1000, value); }
-
-// doctest counts from one thread only.
-struct Failures {
-  std::atomic<int> count = 0;
-  void expect(bool holds) { count += holds ? 0 : 1; }
-  ~Failures() { CHECK(count == 0); }
-};
 
 }  // namespace
 

@@ -1,5 +1,4 @@
 // CUDA tensors in groups of ranks that exchange the CPU's memory: threads, or the processes that mpirun started.
-#include <atomic>
 #include <functional>
 #include <limits>
 
@@ -9,6 +8,7 @@
 #include "dist/thread_group.h"
 #include "ops/ops.h"
 #include "tensor/runtime.h"
+#include "unit/failures.h"
 
 using namespace rstorch;
 using dist::ProcessGroup;
@@ -27,13 +27,6 @@ bool same(const Tensor& a, const Tensor& b) {
   return a.device() != b.device() && a.shape() == b.shape() && a.dtype() == b.dtype() &&
          a.to_vector<double>() == b.to_vector<double>();
 }
-
-// doctest counts from one thread only.
-struct Failures {
-  std::atomic<int> count = 0;
-  void expect(bool holds) { count += holds ? 0 : 1; }
-  ~Failures() { CHECK(count == 0); }
-};
 
 // As a rank of mpirun's group, which can be joined once; without one, as so many threads.
 void with_ranks(std::initializer_list<int> sizes, const std::function<void(ProcessGroup&)>& rank) {

@@ -198,13 +198,13 @@ done
 # mpirun, then the launcher, die by kill -9.
 ranks_do stubborn
 begin -n 2 "${train[@]}"
-kill -9 "$(ps -o pid= --ppid "$launcher" | tr -d ' ')"
+kill -9 "$(pgrep -x mpirun -P "$launcher")"
 end_of_launcher
 check "mpirun is killed" code_is 7
 check "mpirun is killed: nothing left" nothing_left
 ranks_do stubborn
 begin -n 2 "${train[@]}"
-mpirun_process=$(ps -o pid= --ppid "$launcher" | tr -d ' ')
+mpirun_process=$(pgrep -x mpirun -P "$launcher")
 kill -9 "$launcher"
 wait "$launcher" 2>/dev/null || true
 for _ in $(seq 100); do

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The library's DistributedDataParallel under mpirun: library_ranks.sh RSTORCH TRAIN_IN_F64 EXAMPLE. In f64, 100 steps give
+# The library's DistributedDataParallel under mpirun: library_ranks.sh RSTORCH TRAIN_IN_F64 EXAMPLE LOSE_A_RANK. In f64, 100 steps give
 # the losses and weights of one process within 1e-13, and each time the same bits.
-train_in_f64=$(realpath "$2") example=$(realpath "$3")
+train_in_f64=$(realpath "$2") example=$(realpath "$3") lose_a_rank=$(realpath "$4")
 source "$(dirname "$0")/common.sh"
 passed=0
 ok() { passed=$((passed + 1)); }
@@ -9,11 +9,12 @@ export RSTORCH_MPI_MODULE=$(dirname "$rstorch")/src/dist/mpi/rstorch_mpi.so
 { command -v mpirun && [ -e "$RSTORCH_MPI_MODULE" ]; } >/dev/null || { echo "skipped: there is no mpirun, or the build has no MPI"; echo "0 passed, 0 failed"; exit 0; }
 export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 
-# on RANKS COMMAND...
-on() {
-  local ranks=$1
-  shift
-  expect_exit 0 timeout -k 5 120 mpirun --oversubscribe --bind-to none --mca mpi_yield_when_idle 1 -n "$ranks" "$@"
+# on RANKS COMMAND..., ends_on CODE RANKS COMMAND...
+on() { ends_on 0 "$@"; }
+ends_on() {
+  local code=$1 ranks=$2
+  shift 2
+  expect_exit "$code" timeout -k 5 120 mpirun --oversubscribe --bind-to none --mca mpi_yield_when_idle 1 -n "$ranks" "$@"
 }
 
 for model in mlp cnn norm; do
@@ -38,4 +39,14 @@ cd "$source_dir"
 on 2 "$example"
 expect_text "$work/out" "epoch 4: loss"
 ok
+
+# A rank is lost, and the program catches nothing: one message, not MPI's, and no abort.
+for how in stop differ; do
+  ends_on 7 3 "$lose_a_rank" "$how"
+  [ "$how" = stop ] && lost="rank 1 (process " || lost="the ranks do not do the same: as collective #"
+  expect_text "$work/err" "error[E0702]: $lost"
+  [ "$(grep -c 'error\[' "$work/err")" -eq 1 ] || fail "said more than once: $(cat "$work/err")"
+  ! grep -qE "terminate called|Signal: " "$work/err" || fail "aborted: $(cat "$work/err")"
+  ok
+done
 echo "$passed passed, 0 failed"

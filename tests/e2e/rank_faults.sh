@@ -19,6 +19,8 @@ no_process_left() {
   fail "left behind: $(pgrep -af "run.dir=$work/")"
 }
 
+said_once() { [ "$(grep -c 'error\[' "$work/err")" -eq 1 ] || fail "not said once: $(cat "$work/err")"; }
+
 # ends_with CODE SECONDS COMMAND...
 ends_with() {
   local code=$1 most=$2 begin=$EPOCHREALTIME
@@ -46,11 +48,12 @@ for i in $(seq "$times"); do
     ends_after_fault 7 "$work/$fault-$i/run" "$rstorch" launch -n 3 train "$config" "run.dir=$work/$fault-$i" "distributed.timeout=${timeout}s" \
       --inject "$fault:rank=$rank@step=$step"
     expect_text "$work/err" "error[E0702]: rank $rank (process "
+    said_once
     ok
   done
   ends_with 4 "$limit" "$rstorch" launch -n 3 train "$config" "run.dir=$work/error-$i" --inject "error:rank=$rank@step=$step"
   expect_text "$work/err" "rank $rank: error[E0404]: sample 0 cannot be read"
-  [ "$(grep -c 'error\[' "$work/err")" -eq 1 ] || fail "said more than once: $(cat "$work/err")"
+  said_once
   ok
 
   # mpirun itself is killed.
@@ -71,10 +74,65 @@ END
   chmod +x "$work/other"
   ends_with 3 "$limit" env RSTORCH_LAUNCH_PROGRAM="$work/other" "$rstorch" launch -n 3 train "$config" "run.dir=$work/config-$i"
   expect_text "$work/err" "rank 1 has another config than rank 0: it differs in optimizer."
-  [ "$(grep -c 'error\[' "$work/err")" -eq 1 ] || fail "said more than once: $(cat "$work/err")"
+  said_once
   [ ! -e "$work/config-$i/run" ] || fail "a run folder was made"
   ok
 done
+
+# A rank does not come: it is another program, runs another command, or was stopped before MPI.
+mpirun=(mpirun --allow-run-as-root -q --oversubscribe --bind-to none -n 1 "$rstorch" train "$config" "run.dir=$work/alone")
+ends_with 7 "$limit" env RSTORCH_START_TIMEOUT=$timeout "${mpirun[@]}" : -n 1 sleep 1000
+expect_text "$work/err" "error[E0702]: rank 0 of 2 (process "
+expect_text "$work/err" "RSTORCH_START_TIMEOUT"
+said_once
+ok
+ends_with 2 "$limit" "${mpirun[@]}" : -n 1 "$rstorch" eval "$work/alone"
+expect_text "$work/err" 'error[E0212]: the ranks run different commands: rank 0 `rstorch train`, rank 1 `rstorch eval`'
+said_once
+ok
+for rank in 0 2; do
+  cat >"$work/stopped" <<END
+#!/bin/sh
+[ "\$OMPI_COMM_WORLD_RANK" != $rank ] || kill -STOP \$\$
+exec "$rstorch" "\$@"
+END
+  chmod +x "$work/stopped"
+  ends_with 7 "$limit" env RSTORCH_START_TIMEOUT=3 RSTORCH_LAUNCH_PROGRAM="$work/stopped" "$rstorch" launch -n 3 train "$config" "run.dir=$work/stopped-$rank"
+  expect_text "$work/err" "for the other ranks to start"
+  said_once
+  ok
+done
+ends_with 2 5 env RANK=0 WORLD_SIZE=2 "$rstorch" train "$config" "run.dir=$work/alone"
+expect_text "$work/err" "unset RANK and WORLD_SIZE"
+said_once
+ok
+
+# A rank has ended, but mpirun does not end the others.
+cat >"$work/first" <<END
+#!/bin/sh
+[ "\$OMPI_COMM_WORLD_RANK" = 1 ] && exit 0
+exec sleep 1000
+END
+chmod +x "$work/first"
+ends_with 7 45 env RSTORCH_LAUNCH_PROGRAM="$work/first" "$rstorch" launch -n 2 train "$config" "run.dir=$work/first-run"
+expect_text "$work/err" "killed by SIGKILL"
+ok
+
+# mpirun does not listen when the launcher is killed.
+cat >"$work/mpirun" <<END
+#!/bin/bash
+[ "\$1" != --version ] || { echo "mpirun (Open MPI) 4.1.4"; exit; }
+trap "" TERM
+touch "$work/deaf"
+while :; do sleep 1; done
+END
+chmod +x "$work/mpirun"
+RSTORCH_MPIRUN="$work/mpirun" "$rstorch" launch -n 2 train "$config" "run.dir=$work/deaf-run" >/dev/null 2>&1 &
+for _ in $(seq 50); do [ -e "$work/deaf" ] || sleep 0.1; done
+{ kill -9 $! && wait $!; } 2>/dev/null || true
+sleep 5
+no_process_left
+ok
 
 # A slow rank is waited for.
 ends_with 0 30 "$rstorch" launch -n 2 train "$config" "run.dir=$work/slow" distributed.timeout=2s trainer.max_steps=40 --inject slow:rank=1@step=5

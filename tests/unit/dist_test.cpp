@@ -10,6 +10,7 @@
 #include "dist/connect.h"
 #include "dist/reducer.h"
 #include "dist/thread_group.h"
+#include "failures.h"
 #include "nn/linear.h"
 #include "nn/sequential.h"
 #include "ops/ops.h"
@@ -20,13 +21,6 @@ using dist::ProcessGroup;
 using dist::ReduceOp;
 
 namespace {
-
-// doctest counts from one thread only.
-struct Failures {
-  std::atomic<int> count = 0;
-  void expect(bool holds) { count += holds ? 0 : 1; }
-  ~Failures() { CHECK(count == 0); }
-};
 
 struct PartlyUsed : nn::Module {
   nn::Sequential& used = register_module("used", nn::Sequential(nn::Linear(4, 8), nn::Linear(8, 8), nn::Linear(8, 2)));
@@ -230,6 +224,30 @@ TEST_CASE("reducer: gradients are sums over ranks, for any size of buckets, unus
   }
 }
 
+TEST_CASE("what the watchdog finds goes before the error of the backend") {
+  std::atomic<int> last_resorts = 0;
+  Failures failures;
+  dist::run_ranks(2, [&](ProcessGroup& group) {
+    dist::Watchdog::Options options;
+    options.rank = group.rank();
+    options.size = group.size();
+    options.last_resort = [&](int, const std::string&) { ++last_resorts; };
+    group.watch(std::make_unique<dist::Watchdog>(
+        options, [&](const std::string& text) { return group.broadcast_text(text, "where rank 0 is"); }));
+    std::string found;
+    try {
+      group.all_reduce(Tensor::ones({group.rank() == 0 ? 2 : 3}), "x");  // the thread group refuses at once
+    } catch (const dist::RankLost& lost) {
+      found = lost.what();
+    } catch (const DistError& error) {
+      found = format("too early: {}", error.what());
+    }
+    failures.expect(found.starts_with("the ranks do not do the same: as collective #"));
+    failures.expect(found.find("all_reduce of x (12 bytes)") != found.npos);
+  });
+  CHECK(last_resorts == 0);
+}
+
 TEST_CASE("launchers: who is found in the environment") {
   const std::vector<const char*> names = {
       "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "PMI_RANK", "PMI_SIZE", "RANK", "WORLD_SIZE", "SLURM_PROCID",
@@ -248,6 +266,6 @@ TEST_CASE("launchers: who is found in the environment") {
   CHECK(with({{"RANK", "1"}, {"WORLD_SIZE", "2"}})->launcher == "torchrun");
   CHECK(with({{"SLURM_PROCID", "1"}, {"SLURM_STEP_NUM_TASKS", "2"}})->launcher == "srun");
   CHECK(!with({{"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "8"}}));  // a shell inside an allocation
-  CHECK_THROWS_AS(with({{"OMPI_COMM_WORLD_RANK", "x"}, {"OMPI_COMM_WORLD_SIZE", "4"}}), DistError);
-  CHECK_THROWS_AS(with({{"OMPI_COMM_WORLD_RANK", "4"}, {"OMPI_COMM_WORLD_SIZE", "4"}}), DistError);
+  CHECK_THROWS_AS(with({{"OMPI_COMM_WORLD_RANK", "x"}, {"OMPI_COMM_WORLD_SIZE", "4"}}), UsageError);
+  CHECK_THROWS_AS(with({{"OMPI_COMM_WORLD_RANK", "4"}, {"OMPI_COMM_WORLD_SIZE", "4"}}), UsageError);
 }

@@ -1,8 +1,6 @@
 // DistributedDataParallel and the functions of distributed.h, with threads as ranks.
 #include "dist/distributed.h"
 
-#include <atomic>
-
 #include <doctest/doctest.h>
 
 #include "autograd/engine.h"
@@ -10,6 +8,7 @@
 #include "dist/distributed_data_parallel.h"
 #include "dist/sync_batch_norm.h"
 #include "dist/thread_group.h"
+#include "failures.h"
 #include "nn/layers.h"
 #include "nn/sequential.h"
 #include "ops/ops.h"
@@ -21,13 +20,6 @@ using dist::ProcessGroup;
 
 namespace {
 
-// doctest counts from one thread only.
-struct Failures {
-  std::atomic<int> count = 0;
-  void expect(bool holds) { count += holds ? 0 : 1; }
-  ~Failures() { CHECK(count == 0); }
-};
-
 nn::Sequential make_model() { return nn::Sequential(nn::Linear(4, 8), nn::Tanh(), nn::Linear(8, 2)); }
 
 // Of rank `rank` at a step: other numbers for each.
@@ -36,6 +28,23 @@ Tensor samples(int rank, int step) { return (Tensor::arange(12.0).reshape({3, 4}
 double distance(const Tensor& a, const Tensor& b) { return (a - b).abs().max().item(); }
 
 }  // namespace
+
+TEST_CASE("DistributedDataParallel refuses what ranks cannot add up before anything is exchanged") {
+  for (const DType dtype : {DType::bf16, DType::f16}) {
+    nn::Sequential model = make_model();
+    model.to(dtype);
+    const dist::GroupPtr group = dist::single();
+    try {
+      nn::DistributedDataParallel(std::move(model), {.process_group = group.get()});
+      FAIL("it must not be made");
+    } catch (const DTypeError& error) {
+      CHECK(
+          std::string(error.what())
+              .starts_with(format("DistributedDataParallel: module.0.weight is {}, and ranks add up", name_of(dtype))));
+      CHECK(error.hint() == "call model.to(DType::f32) before");
+    }
+  }
+}
 
 TEST_CASE("at_end_of_backward: after all gradients, once, and forgotten by a pass that throws") {
   Tensor a = Tensor::ones({2}), b = Tensor::ones({2});
@@ -263,6 +272,8 @@ TEST_CASE("the default group: one rank where no launcher is, and clear errors") 
   CHECK_THROWS_WITH_AS(distributed::get_rank(), doctest::Contains("no process group"), DistError);
   CHECK_THROWS_WITH_AS(distributed::init_process_group("gloo"), doctest::Contains("backend is \"gloo\""),
                        ArgumentError);
+  CHECK_THROWS_WITH_AS(distributed::init_process_group("mpi", -1, -1, std::chrono::milliseconds(999)),
+                       doctest::Contains("timeout is 999 ms, wanted 1 s or more"), ArgumentError);
   CHECK_THROWS_WITH_AS(distributed::init_process_group("mpi", 1, 4), doctest::Contains("rank 0 of 1"), ArgumentError);
   CHECK(!distributed::is_initialized());
   distributed::init_process_group("auto", 0, 1);

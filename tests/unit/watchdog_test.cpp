@@ -331,6 +331,13 @@ TEST_CASE("rank 0's judgement") {
     REQUIRE(finding);
     CHECK(contains(finding->message, "rank 1 (process 101 on gpu1) has not been heard of for 1.1 s"));
   }
+  SUBCASE("a connection that ended: only what was last heard of is known") {
+    group.update(0, in_collective(9, 0ms), start + 700ms);
+    CHECK(group.died(1, "the connection was closed", start + 700ms).message ==
+          "rank 1 (process 101 on gpu1) died: the connection was closed; last heard of 0.7 s ago at step 3, in "
+          "collective #4, all_reduce of the gradients (2.1 MB); rank 0 is at step 3, in collective #9, all_reduce of "
+          "the gradients (2.1 MB)");
+  }
   SUBCASE("different collectives, also when the ranks are apart") {
     for (int rank = 1; rank < 3; ++rank) group.update(rank, in_collective(6, 0ms), start);
     Status late = in_collective(5, 0ms);
@@ -634,6 +641,17 @@ TEST_CASE("strangers are refused and harm nothing") {
     const Ended ended = ranks.ended(rank);
     CAPTURE(ended.text);
     CHECK(ended.kind == "fine");
+  }
+}
+
+TEST_CASE("a rank that does not come to the others is named once") {
+  Ranks ranks(3, with_timeout(5s), [](Rank& self) {
+    if (self.rank == 1) return;
+    Watchdog(self.options, self.broadcast);
+  });
+  for (const int rank : {0, 2}) {
+    CAPTURE(rank);
+    check_lost(ranks.ended(rank), rank == 0, {"rank 1 did not connect to rank 0 in time"});
   }
 }
 
