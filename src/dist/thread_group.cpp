@@ -124,7 +124,7 @@ class Meeting {
 
   void wait_a_moment(uint64_t number) {
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, std::chrono::milliseconds(10), [&] { return complete_locked(number); });
+    changed_.wait_for(lock, std::chrono::milliseconds(10), [&] { return rounds_[number].complete || !lost_.empty(); });
   }
 
   // This rank needs the outcome no more. False: there is none, and will be none.
