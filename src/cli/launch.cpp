@@ -66,6 +66,7 @@ std::string place_text(const Progress& progress) {
 
 // What an end means that no rank comes to by itself, or that is called one.
 std::string what_happened(const Ending& ending) {
+  if (ending.had_to_be_killed) return "a rank ended, and mpirun did not end the others: it was killed";
   if (ending.code == int(ExitCode::distributed)) return "a rank or the network was lost (exit code 7)";
   if (ending.code == 127) return "mpirun could not be started";
   if (ending.code == 1) return "a rank ended with an internal error, or mpirun could not start the ranks (exit code 1)";
@@ -75,6 +76,7 @@ std::string what_happened(const Ending& ending) {
 }
 
 std::string hint_for(const Ending& ending, const std::string& line) {
+  if (ending.had_to_be_killed) return std::string(kLostHint);
   if (ending.code == 128 + SIGKILL) {
     return "where nobody did that, memory ran out (`dmesg` says so); `--resume` goes on from the last checkpoint";
   }

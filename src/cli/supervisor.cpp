@@ -161,7 +161,7 @@ Supervisor::~Supervisor() { ::sigprocmask(SIG_SETMASK, &previous_, nullptr); }
 
 Ending Supervisor::run(const std::vector<std::string>& words) {
   const Clock::time_point begin = Clock::now();
-  asked_ = false;
+  asked_ = had_to_be_killed_ = false;
   most_ranks_ = 0;
   fewer_since_ = alone_since_ = std::nullopt;
   const pid_t self = ::getpid();
@@ -185,7 +185,7 @@ Ending Supervisor::run(const std::vector<std::string>& words) {
   int status = 0;
   ::waitpid(job, &status, 0);
   const std::chrono::duration<double> time = Clock::now() - begin;
-  return {WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status), time.count()};
+  return {WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status), time.count(), had_to_be_killed_};
 }
 
 void Supervisor::pause(std::chrono::seconds time) {
@@ -241,7 +241,7 @@ void Supervisor::tend(pid_t job) {
   const bool overdue = (alone_since_ && Clock::now() - *alone_since_ >= kTimeToFollow) ||
                        (fewer_since_ && Clock::now() - *fewer_since_ >= kTimeOfLast);
   if (overdue) {
-    logging::warning("mpirun does not see to the end of its ranks: it is killed");
+    had_to_be_killed_ = true;
     ::kill(-job, SIGKILL);
   }
   if (kill_reason_.empty()) return;

@@ -19,6 +19,7 @@ namespace rstorch::cli {
 struct Ending {
   int code = 0;  // as a shell shows it: 128 + N where signal N ended it
   double seconds = 0;
+  bool had_to_be_killed = false;  // it did not see to the end of its ranks
 };
 
 // SIGTERM, SIGINT, SIGUSR1 and SIGHUP to this process ask the job's ranks to save and end: they get SIGUSR1. A second
@@ -58,6 +59,7 @@ class Supervisor {
   std::string stop_reason_, kill_reason_;
   std::optional<Clock::time_point> last_interrupt_, first_terminate_;
   bool asked_ = false;                             // the ranks of the running job
+  bool had_to_be_killed_ = false;                  // the running job
   size_t most_ranks_ = 0;                          // of this machine, at once
   std::optional<Clock::time_point> fewer_since_;   // some of them have ended
   std::optional<Clock::time_point> alone_since_;   // they have all ended
