@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# The same config on a CUDA device and on the CPU tells the same story, and a run goes on from one to the other:
+# cuda.sh RSTORCH MODULE, the module being the one whose CUDA is the CPU.
+source "$(dirname "$0")/common.sh"
+export RSTORCH_CUDA_MODULE=$2
+passed=0
+
+# train DEVICE FOLDER [WORDS]
+train() {
+  local device=$1 folder=$2
+  shift 2
+  expect_exit 0 "$rstorch" train configs/iris_mlp.yaml "device=$device" "run.dir=$work/$folder" '~expect' "$@"
+}
+# The last value of a metric.
+last() { sed -nE "s/.*\"$2\": ([0-9.e+-]+).*/\1/p" "$work/$1/iris_mlp/metrics.jsonl" | tail -1; }
+# Of float32: their sums are added in another order.
+close() { awk -v a="$1" -v b="$2" 'BEGIN {d = a - b; exit !(d * d <= 1e-8 * (1 + a * a))}'; }
+
+train cpu cpu trainer.max_epochs=4
+train cuda cuda trainer.max_epochs=2
+train cuda again trainer.max_epochs=2
+same_end "$work/cuda/iris_mlp" "$work/again/iris_mlp"
+passed=$((passed + 1))
+
+train cuda cuda trainer.max_epochs=4 --resume
+for metric in train.loss val.loss val.accuracy; do
+  [ -n "$(last cpu $metric)" ] || fail "no $metric"
+  close "$(last cpu $metric)" "$(last cuda $metric)" || fail "$metric: $(last cpu $metric) on the CPU, $(last cuda $metric) on CUDA"
+  passed=$((passed + 1))
+done
+
+train cpu again trainer.max_epochs=4 --resume
+close "$(last cpu val.loss)" "$(last again val.loss)" || fail "val.loss: $(last cpu val.loss), $(last again val.loss) begun on CUDA"
+expect_exit 0 "$rstorch" eval "$work/cuda/iris_mlp" device=cpu
+passed=$((passed + 2))
+echo "$passed passed, 0 failed"
