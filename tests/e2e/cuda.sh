@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The same config on a CUDA device and on the CPU tells the same story, and a run goes on from one to the other:
 # cuda.sh RSTORCH MODULE, the module being the one whose CUDA is the CPU.
+RSTORCH_CUDA_MODULE=$(realpath "$2")
+export RSTORCH_CUDA_MODULE
 source "$(dirname "$0")/common.sh"
-export RSTORCH_CUDA_MODULE=$2
 passed=0
 
 # train DEVICE FOLDER [WORDS]
