@@ -29,19 +29,19 @@ ExitCode run(const Arguments& arguments, dist::ProcessGroup& group) {
 
 }  // namespace
 
-void add_bench(CLI::App& program, Action& action) {
-  CLI::App& command = add_command(program, "bench", "Measure training steps, layers and kernels; writes no run.",
-                                  "rstorch bench configs/mnist_mlp.yaml --steps 200");
+void add_bench(Command program, Action& action) {
+  const Command command = program.add_command("bench", "Measure training steps, layers and kernels; writes no run.",
+                                              "rstorch bench configs/mnist_mlp.yaml --steps 200");
   auto arguments = std::make_shared<Arguments>();
-  command.add_option("config", arguments->config, "The config file; -: stdin.")->required();
-  add_overrides(command, arguments->overrides);
-  command.add_option("--steps", arguments->steps, "Steps to measure; left out: a few seconds of them.")
-      ->check([](const std::string& steps) {
+  command.add("config", arguments->config, "The config file; -: stdin.").required();
+  command.add_overrides(arguments->overrides);
+  command.add("--steps", arguments->steps, "Steps to measure; left out: a few seconds of them.")
+      .check([](const std::string& steps) {
         const bool digits = steps.find_first_not_of("0123456789") == steps.npos;
         return digits && steps.size() < 10 && std::atoi(steps.c_str()) > 0 ? "" : "wanted 1 to 999999999";
       });
   command.add_flag("--json", arguments->json, "One JSON object.");
-  command.callback([&action, arguments] {
+  command.when_chosen([&action, arguments] {
     action = [arguments] {
       return with_ranks("bench", 0, [&](dist::ProcessGroup& group) { return run(*arguments, group); });
     };

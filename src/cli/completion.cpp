@@ -3,27 +3,23 @@
 namespace rstorch::cli {
 namespace {
 
-std::vector<std::string> words_of(const CLI::App& app) {
+std::string words_of(const Command& command) {
   std::vector<std::string> words;
-  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
-    words.push_back(command->get_name());
-  }
-  for (const CLI::Option* option : app.get_options()) {
-    for (const std::string& name : option->get_lnames()) words.push_back("--" + name);
-  }
-  return words;
+  for (const Command& inner : command.commands()) words.push_back(inner.name());
+  for (const std::string& option : command.option_names()) words.push_back(option);
+  return join(words, " ");
 }
 
 // One case for each command: what may follow it. Files are completed too, since most commands take one.
-std::string cases(const CLI::App& program) {
+std::string cases(const Command& program) {
   std::string out;
-  for (const CLI::App* command : program.get_subcommands([](const CLI::App*) { return true; })) {
-    out += format("    {}) words=\"{}\" ;;\n", command->get_name(), join(words_of(*command), " "));
+  for (const Command& command : program.commands()) {
+    out += format("    {}) words=\"{}\" ;;\n", command.name(), words_of(command));
   }
   return out;
 }
 
-std::string bash(const CLI::App& program) {
+std::string bash(const Command& program) {
   return "# rstorch: completion for bash. In ~/.bashrc: eval \"$(rstorch completion bash)\"\n"
          "_rstorch() {\n"
          "  local word=\"${COMP_WORDS[COMP_CWORD]}\" words\n"
@@ -31,7 +27,7 @@ std::string bash(const CLI::App& program) {
          cases(program) +
          "  esac\n"
          "  if [ \"$COMP_CWORD\" -eq 1 ]; then words=\"" +
-         join(words_of(program), " ") +
+         words_of(program) +
          "\"; fi\n"
          "  COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
          "  [ \"$COMP_CWORD\" -gt 1 ] && COMPREPLY+=($(compgen -f -- \"$word\"))\n"
@@ -39,7 +35,7 @@ std::string bash(const CLI::App& program) {
          "complete -o filenames -F _rstorch rstorch\n";
 }
 
-std::string zsh(const CLI::App& program) {
+std::string zsh(const Command& program) {
   return "# rstorch: completion for zsh. In ~/.zshrc: eval \"$(rstorch completion zsh)\"\n"
          "autoload -U +X bashcompinit && bashcompinit\n" +
          bash(program);
@@ -47,15 +43,13 @@ std::string zsh(const CLI::App& program) {
 
 }  // namespace
 
-void add_completion(CLI::App& program, Action& action) {
-  CLI::App& command =
-      add_command(program, "completion", "Print completion for a shell.", "eval \"$(rstorch completion bash)\"");
+void add_completion(Command program, Action& action) {
+  const Command command =
+      program.add_command("completion", "Print completion for a shell.", "eval \"$(rstorch completion bash)\"");
   auto shell = std::make_shared<std::string>();
-  command.add_option("shell", *shell, "bash or zsh.")
-      ->required()
-      ->check(CLI::IsMember({"bash", "zsh"}).description(""));
-  command.callback([&action, &program, shell] {
-    action = [&program, shell] {
+  command.add("shell", *shell, "bash or zsh.").required().one_of({"bash", "zsh"});
+  command.when_chosen([&action, program, shell] {
+    action = [program, shell] {
       print(*shell == "zsh" ? zsh(program) : bash(program));
       return ExitCode::success;
     };

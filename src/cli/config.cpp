@@ -21,19 +21,19 @@ Value config_schema() {
   return schema;
 }
 
-void add_show(CLI::App& parent, Action& action) {
+void add_show(Command parent, Action& action) {
   struct Arguments {
     std::string config;
     std::vector<std::string> overrides;
     bool json = false;
   };
-  CLI::App& command = add_command(parent, "show", "The config with every default, and where each value comes from.",
-                                  "rstorch config show configs/digits_mlp.yaml optimizer.lr=0.01");
+  const Command command = parent.add_command("show", "The config with every default, and where each value comes from.",
+                                             "rstorch config show configs/digits_mlp.yaml optimizer.lr=0.01");
   auto arguments = std::make_shared<Arguments>();
-  command.add_option("config", arguments->config, "The config file; -: stdin.")->required();
-  add_overrides(command, arguments->overrides);
+  command.add("config", arguments->config, "The config file; -: stdin.").required();
+  command.add_overrides(arguments->overrides);
   command.add_flag("--json", arguments->json, "One JSON object, without origins.");
-  command.callback([&action, arguments] {
+  command.when_chosen([&action, arguments] {
     action = [arguments] {
       const Value resolved = load_config(arguments->config, arguments->overrides).experiment.resolved;
       print(arguments->json ? config::to_json(resolved, 2) + "\n" : config::dump_with_origins(resolved));
@@ -42,10 +42,10 @@ void add_show(CLI::App& parent, Action& action) {
   });
 }
 
-void add_schema(CLI::App& parent, Action& action) {
-  CLI::App& command = add_command(parent, "schema", "The JSON schema of a config, for editors.",
-                                  "rstorch config schema > rstorch.schema.json");
-  command.callback([&action] {
+void add_schema(Command parent, Action& action) {
+  const Command command = parent.add_command("schema", "The JSON schema of a config, for editors.",
+                                             "rstorch config schema > rstorch.schema.json");
+  command.when_chosen([&action] {
     action = [] {
       print(config::to_json(config_schema(), 2) + "\n");
       return ExitCode::success;
@@ -53,12 +53,12 @@ void add_schema(CLI::App& parent, Action& action) {
   });
 }
 
-void add_explain(CLI::App& parent, Action& action) {
-  CLI::App& command = add_command(parent, "explain", "Help for a key of the config, or for a kind.",
-                                  "rstorch config explain trainer.clip_grad_norm");
+void add_explain(Command parent, Action& action) {
+  const Command command = parent.add_command("explain", "Help for a key of the config, or for a kind.",
+                                             "rstorch config explain trainer.clip_grad_norm");
   auto path = std::make_shared<std::string>();
-  command.add_option("key", *path, "A key (trainer.max_epochs) or a kind (AdamW); left out: the sections.");
-  command.callback([&action, path] {
+  command.add("key", *path, "A key (trainer.max_epochs) or a kind (AdamW); left out: the sections.");
+  command.when_chosen([&action, path] {
     action = [path] {
       print(explain(*path));
       return ExitCode::success;
@@ -68,10 +68,10 @@ void add_explain(CLI::App& parent, Action& action) {
 
 }  // namespace
 
-void add_config(CLI::App& program, Action& action) {
-  CLI::App& command =
-      add_command(program, "config", "Show, describe or explain configs.", "rstorch config explain optimizer");
-  command.require_subcommand(1);
+void add_config(Command program, Action& action) {
+  const Command command =
+      program.add_command("config", "Show, describe or explain configs.", "rstorch config explain optimizer");
+  command.require_command();
   add_show(command, action);
   add_schema(command, action);
   add_explain(command, action);

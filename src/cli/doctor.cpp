@@ -129,12 +129,12 @@ ExitCode run(bool json) {
 
 }  // namespace
 
-void add_doctor(CLI::App& program, Action& action) {
-  CLI::App& command =
-      add_command(program, "doctor", "Show the build and what this machine offers, with fixes.", "rstorch doctor");
+void add_doctor(Command program, Action& action) {
+  const Command command =
+      program.add_command("doctor", "Show the build and what this machine offers, with fixes.", "rstorch doctor");
   auto json = std::make_shared<bool>(false);
   command.add_flag("--json", *json, "One JSON object.");
-  command.callback([&action, json] { action = [json] { return run(*json); }; });
+  command.when_chosen([&action, json] { action = [json] { return run(*json); }; });
 }
 
 }  // namespace rstorch::cli

@@ -36,16 +36,15 @@ ExitCode run(const Arguments& arguments, dist::ProcessGroup& group) {
 
 }  // namespace
 
-void add_eval(CLI::App& program, Action& action) {
-  CLI::App& command = add_command(program, "eval", "Measure a checkpoint on its validation data, or on other data.",
-                                  "rstorch eval runs/digits_cnn/checkpoints/best --json");
+void add_eval(Command program, Action& action) {
+  const Command command = program.add_command("eval", "Measure a checkpoint on its validation data, or on other data.",
+                                              "rstorch eval runs/digits_cnn/checkpoints/best --json");
   auto arguments = std::make_shared<Arguments>();
-  command.add_option("checkpoint", arguments->checkpoint, "A checkpoint or a run folder.")->required();
-  add_overrides(command, arguments->overrides);
-  command.add_option("--data", arguments->data, "Other data: its path, or {type: ...} as in a config.")
-      ->type_name("DATA");
+  command.add("checkpoint", arguments->checkpoint, "A checkpoint or a run folder.").required();
+  command.add_overrides(arguments->overrides);
+  command.add("--data", arguments->data, "Other data: its path, or {type: ...} as in a config.").shown_as("DATA");
   command.add_flag("--json", arguments->json, "One JSON object.");
-  command.callback([&action, arguments] {
+  command.when_chosen([&action, arguments] {
     action = [arguments] {
       return with_ranks("eval", 0, [&](dist::ProcessGroup& group) { return run(*arguments, group); });
     };

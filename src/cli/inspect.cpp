@@ -86,13 +86,13 @@ ExitCode run(const Arguments& arguments) {
 
 }  // namespace
 
-void add_inspect(CLI::App& program, Action& action) {
-  CLI::App& command = add_command(program, "inspect", "Show and verify what is in a checkpoint or safetensors file.",
-                                  "rstorch inspect runs/digits_cnn/checkpoints/last");
+void add_inspect(Command program, Action& action) {
+  const Command command = program.add_command("inspect", "Show and verify what is in a checkpoint or safetensors file.",
+                                              "rstorch inspect runs/digits_cnn/checkpoints/last");
   auto arguments = std::make_shared<Arguments>();
-  command.add_option("path", arguments->path, "A checkpoint, a run folder, or a .safetensors file.")->required();
+  command.add("path", arguments->path, "A checkpoint, a run folder, or a .safetensors file.").required();
   command.add_flag("--json", arguments->json, "One JSON object.");
-  command.callback([&action, arguments] { action = [arguments] { return run(*arguments); }; });
+  command.when_chosen([&action, arguments] { action = [arguments] { return run(*arguments); }; });
 }
 
 }  // namespace rstorch::cli

@@ -34,7 +34,6 @@ struct Arguments {
   int max_restarts = 0;
   bool dry_run = false;
   std::vector<std::string> command;
-  std::optional<TrainArguments> train;  // where that is the command
 };
 
 // Where a run keeps its checkpoints. It is the newest one of its name once it has begun.
@@ -128,19 +127,13 @@ class Restarts {
   int done_ = 0, soon_ = 0, stuck_ = 0;
 };
 
-// What follows `launch ...`, as train itself would read it. What is wrong with it is said here, once.
-TrainArguments read_train(const std::vector<std::string>& command) {
-  CLI::App program("", "rstorch");
-  TrainArguments arguments;
-  add_train_arguments(*program.add_subcommand("train"), arguments);
-  try {
-    program.parse(std::vector<std::string>(command.rbegin(), command.rend()));
-  } catch (const CLI::Success&) {  // --help
-    throw;
-  } catch (const CLI::ParseError& error) {
-    throw usage_error(program, command, error);
-  }
-  if (arguments.simulate_ranks == 0) return arguments;
+// Reads what follows `launch ...` as train itself would. What is wrong with it is said here, once. An exit code where
+// train's help was asked for, and has been printed.
+std::optional<int> read_train(const std::vector<std::string>& command, TrainArguments& arguments) {
+  Program program("rstorch", "");
+  add_train_command(program.root(), arguments);
+  if (const std::optional<int> code = program.parse(command)) return code;
+  if (arguments.simulate_ranks == 0) return {};
   throw UsageError("--simulate-ranks makes ranks of one process, and launch starts several", "use one of them");
 }
 
@@ -280,11 +273,16 @@ ExitCode supervise(Supervisor& supervisor, std::vector<std::string> words, Resta
 
 ExitCode run(const Arguments& arguments) {
   check_command(arguments);
+  const bool trains = arguments.command[0] == "train";
+  TrainArguments train;
+  if (trains) {
+    if (const std::optional<int> code = read_train(arguments.command, train)) return ExitCode(*code);
+  }
   RankProgram program{arguments.ranks, {}, {rank_program()}};
   if (!arguments.hosts.empty()) program.hosts = read_hosts(arguments.hosts);
   check_slots(program);
   program.command.insert(program.command.end(), arguments.command.begin(), arguments.command.end());
-  const RunName name = arguments.train ? run_of(*arguments.train) : RunName();
+  const RunName name = trains ? run_of(train) : RunName();
   ::setenv(kLaunchWords, launch_words(arguments).c_str(), 1);
   const std::vector<std::string> words = mpirun_words(require_mpirun(), program);
   if (arguments.dry_run) {
@@ -299,29 +297,24 @@ ExitCode run(const Arguments& arguments) {
 
 }  // namespace
 
-void add_launch(CLI::App& program, Action& action) {
-  CLI::App& command = add_command(
-      program, "launch",
+void add_launch(Command program, Action& action) {
+  const Command command = program.add_command(
+      "launch",
       "Start COMMAND (train, eval or bench, with its arguments) on several ranks under mpirun, and look after them.",
       "rstorch launch -n 4 train configs/mnist_mlp.yaml trainer.max_epochs=2");
   auto arguments = std::make_shared<Arguments>();
-  command.add_option("-n,--ranks", arguments->ranks, "How many processes.")
-      ->required()
-      ->check(CLI::Range(1, kMostRanks).description(""));
+  command.add("-n,--ranks", arguments->ranks, "How many processes.").required().in_range(1, kMostRanks);
   command
-      .add_option("--hosts", arguments->hosts,
-                  "Machines, with the ranks that each may have: a:2,b:2; one without a number.")
-      ->type_name("HOSTS");
+      .add("--hosts", arguments->hosts, "Machines, with the ranks that each may have: a:2,b:2; one without a number.")
+      .shown_as("HOSTS");
   command
-      .add_option("--max-restarts", arguments->max_restarts,
-                  "Start train again, with --resume, after a rank or the network was lost. Default: 0.")
-      ->check(CLI::Range(0, kMostRestarts).description(""));
+      .add("--max-restarts", arguments->max_restarts,
+           "Start train again, with --resume, after a rank or the network was lost. Default: 0.")
+      .in_range(0, kMostRestarts);
   command.add_flag("--dry-run", arguments->dry_run, "Print mpirun's command line, and stop.");
-  command.prefix_command();
-  command.callback([&action, &command, arguments] {
-    arguments->command = command.remaining();
-    if (!arguments->command.empty() && arguments->command[0] == "train")
-      arguments->train = read_train(arguments->command);
+  command.take_rest();
+  command.when_chosen([&action, command, arguments] {
+    arguments->command = command.rest();
     action = [arguments] { return run(*arguments); };
   });
 }

@@ -52,13 +52,13 @@ ExitCode run(const Arguments& arguments) {
 
 }  // namespace
 
-void add_list(CLI::App& program, Action& action) {
-  CLI::App& command = add_command(program, "list", "List layers, optimizers and all else that a config can name.",
-                                  "rstorch list optimizers");
+void add_list(Command program, Action& action) {
+  const Command command = program.add_command("list", "List layers, optimizers and all else that a config can name.",
+                                              "rstorch list optimizers");
   auto arguments = std::make_shared<Arguments>();
-  command.add_option("what", arguments->what, "layers, losses, optimizers, ...; left out: all.");
+  command.add("what", arguments->what, "layers, losses, optimizers, ...; left out: all.");
   command.add_flag("--json", arguments->json, "One JSON object.");
-  command.callback([&action, arguments] { action = [arguments] { return run(*arguments); }; });
+  command.when_chosen([&action, arguments] { action = [arguments] { return run(*arguments); }; });
 }
 
 }  // namespace rstorch::cli

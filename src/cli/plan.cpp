@@ -21,14 +21,15 @@ ExitCode run(const Arguments& arguments) {
 
 }  // namespace
 
-void add_plan(CLI::App& program, Action& action) {
-  CLI::App& command = add_command(program, "plan", "Show layers, shapes, parameters, work and sizes; trains nothing.",
-                                  "rstorch plan configs/digits_cnn.yaml");
+void add_plan(Command program, Action& action) {
+  const Command command =
+      program.add_command("plan", "Show layers, shapes, parameters, work and sizes; trains nothing.",
+                          "rstorch plan configs/digits_cnn.yaml");
   auto arguments = std::make_shared<Arguments>();
-  command.add_option("config", arguments->config, "The config file; -: stdin.")->required();
-  add_overrides(command, arguments->overrides);
+  command.add("config", arguments->config, "The config file; -: stdin.").required();
+  command.add_overrides(arguments->overrides);
   command.add_flag("--json", arguments->json, "One JSON object.");
-  command.callback([&action, arguments] { action = [arguments] { return run(*arguments); }; });
+  command.when_chosen([&action, arguments] { action = [arguments] { return run(*arguments); }; });
 }
 
 }  // namespace rstorch::cli

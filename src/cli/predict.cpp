@@ -36,21 +36,20 @@ ExitCode run(const Arguments& arguments) {
 
 }  // namespace
 
-void add_predict(CLI::App& program, Action& action) {
-  CLI::App& command =
-      add_command(program, "predict", "Write a checkpoint's predictions as CSV or JSONL.",
-                  "rstorch predict runs/digits_cnn/checkpoints/best --data datasets/digits --out out.csv");
+void add_predict(Command program, Action& action) {
+  const Command command =
+      program.add_command("predict", "Write a checkpoint's predictions as CSV or JSONL.",
+                          "rstorch predict runs/digits_cnn/checkpoints/best --data datasets/digits --out out.csv");
   auto arguments = std::make_shared<Arguments>();
-  command.add_option("checkpoint", arguments->checkpoint, "A checkpoint or a run folder.")->required();
-  add_overrides(command, arguments->overrides);
-  command
-      .add_option("--data", arguments->data, "Its path, or {type: ...} as in a config; left out: the validation data.")
-      ->type_name("DATA");
-  command.add_option("--out", arguments->out, "The file to write; -: stdout.")->required()->type_name("FILE");
-  command.add_option("--format", arguments->format, "csv or jsonl; left out, the name of the file says it.")
-      ->type_name("FORMAT")
-      ->check(CLI::IsMember({"csv", "jsonl"}).description(""));
-  command.callback([&action, arguments] { action = [arguments] { return run(*arguments); }; });
+  command.add("checkpoint", arguments->checkpoint, "A checkpoint or a run folder.").required();
+  command.add_overrides(arguments->overrides);
+  command.add("--data", arguments->data, "Its path, or {type: ...} as in a config; left out: the validation data.")
+      .shown_as("DATA");
+  command.add("--out", arguments->out, "The file to write; -: stdout.").required().shown_as("FILE");
+  command.add("--format", arguments->format, "csv or jsonl; left out, the name of the file says it.")
+      .shown_as("FORMAT")
+      .one_of({"csv", "jsonl"});
+  command.when_chosen([&action, arguments] { action = [arguments] { return run(*arguments); }; });
 }
 
 }  // namespace rstorch::cli

@@ -98,24 +98,24 @@ ExitCode run(const TrainArguments& arguments, dist::ProcessGroup& group) {
 
 }  // namespace
 
-void add_train_arguments(CLI::App& command, TrainArguments& arguments) {
-  command.add_option("config", arguments.config, "The config file; -: stdin.")->required();
-  add_overrides(command, arguments.overrides);
+Command add_train_command(const Command& program, TrainArguments& arguments) {
+  const Command command =
+      program.add_command("train", "Train a model as a config says.",
+                          "rstorch train configs/digits_cnn.yaml optimizer.lr=3e-4 trainer.max_epochs=5");
+  command.add("config", arguments.config, "The config file; -: stdin.").required();
+  command.add_overrides(arguments.overrides);
   command.add_flag("--resume", arguments.resume, "Continue an unfinished run of this name.");
   command.add_flag("--smoke", arguments.smoke, "A few small steps, to see that everything works.");
   command.add_flag("--dry-run", arguments.dry_run, "Read the config, open the data, build the model, and stop.");
-  command.add_option("--simulate-ranks", arguments.simulate_ranks, "Train with so many ranks, as threads.")
-      ->check(CLI::Range(1, 64));
-  command.add_option("--inject", arguments.inject, "A fault, for tests: kill:rank=1@step=50; stop, hang, slow, error.")
-      ->type_name("FAULT");
+  command.add("--simulate-ranks", arguments.simulate_ranks, "Train with so many ranks, as threads.").in_range(1, 64);
+  command.add("--inject", arguments.inject, "A fault, for tests: kill:rank=1@step=50; stop, hang, slow, error.")
+      .shown_as("FAULT");
+  return command;
 }
 
-void add_train(CLI::App& program, Action& action) {
-  CLI::App& command = add_command(program, "train", "Train a model as a config says.",
-                                  "rstorch train configs/digits_cnn.yaml optimizer.lr=3e-4 trainer.max_epochs=5");
+void add_train(Command program, Action& action) {
   auto arguments = std::make_shared<TrainArguments>();
-  add_train_arguments(command, *arguments);
-  command.callback([&action, arguments] {
+  add_train_command(program, *arguments).when_chosen([&action, arguments] {
     action = [arguments] {
       return with_ranks("train", arguments->simulate_ranks,
                         [&](dist::ProcessGroup& group) { return run(*arguments, group); });

@@ -21,6 +21,7 @@ struct TrainArguments {
   Size size() const { return smoke ? Size::smoke : Size::full; }
 };
 
-void add_train_arguments(CLI::App& command, TrainArguments& arguments);
+// The command `train` without what it does.
+Command add_train_command(const Command& program, TrainArguments& arguments);
 
 }  // namespace rstorch::cli

@@ -1,2 +1,0 @@
-// Compiled once for all commands: CLI11 is most of what each of them would compile.
-#include <CLI/CLI.hpp>
