@@ -15,7 +15,8 @@ configure() { [ -f "$1/build.ninja" ] || meson setup "$@"; }
 suite() {
   local folder=$1 status=0
   shift
-  meson test -C "$folder" --print-errorlogs "$@" || status=$?
+  # One more than there are processors: some tests wait for others to be missed.
+  meson test -C "$folder" --print-errorlogs --num-processes $(($(nproc) + 1)) "$@" || status=$?
   local log=$folder/meson-logs/testlog.txt ok bad
   ok=$(sed -nE 's/^\[doctest\] test cases: +[0-9]+ \| +([0-9]+) passed.*/\1/p; s/^([0-9]+) passed, [0-9]+ failed$/\1/p' "$log" | awk '{n += $1} END {print n + 0}')
   bad=$(sed -nE 's/^\[doctest\] test cases: .*passed \| +([0-9]+) failed.*/\1/p; s/^[0-9]+ passed, ([0-9]+) failed$/\1/p' "$log" | awk '{n += $1} END {print n + 0}')
