@@ -6,31 +6,21 @@
 #include "kernels/conv.h"
 
 #include <map>
-#include <memory>
 #include <span>
 #include <tuple>
-#include <type_traits>
 
 #include "base/error.h"
 #include "kernels/copy.h"
 #include "kernels/cuda/bias.h"
 #include "kernels/cuda/dnn.h"
 #include "kernels/cuda/install.h"
+#include "kernels/cuda/owned.h"
 
 namespace rstorch::kernels {
 namespace {
 
 constexpr size_t kMostWorkspace = size_t(256) << 20;  // an algorithm that wants more is not taken
 
-template <auto Destroy>
-struct Deleter {
-  template <class T>
-  void operator()(T* handle) const {
-    Destroy(handle);
-  }
-};
-template <class Handle, auto Destroy>
-using Owned = std::unique_ptr<std::remove_pointer_t<Handle>, Deleter<Destroy>>;
 using ImageShape = Owned<cudnnTensorDescriptor_t, cudnnDestroyTensorDescriptor>;
 using FilterShape = Owned<cudnnFilterDescriptor_t, cudnnDestroyFilterDescriptor>;
 using Convolution = Owned<cudnnConvolutionDescriptor_t, cudnnDestroyConvolutionDescriptor>;

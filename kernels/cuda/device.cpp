@@ -3,12 +3,12 @@
 
 #include <map>
 #include <mutex>
-#include <type_traits>
 
 #include "base/caching_allocator.h"
 #include "base/error.h"
 #include "kernels/cuda/blas.h"
 #include "kernels/cuda/dnn.h"
+#include "kernels/cuda/owned.h"
 
 namespace rstorch::kernels {
 namespace {
@@ -103,15 +103,8 @@ void throw_found(DeviceErrors& errors, Device device) {
       format("{} (in an earlier call: {} found it while the host went on)", error.what(), device.text()), error.hint());
 }
 
-struct BlasDeleter {
-  void operator()(cublasLtHandle_t handle) const { cublasLtDestroy(handle); }
-};
-using BlasHandle = std::unique_ptr<std::remove_pointer_t<cublasLtHandle_t>, BlasDeleter>;
-
-struct DnnDeleter {
-  void operator()(cudnnHandle_t handle) const { cudnnDestroy(handle); }
-};
-using DnnHandle = std::unique_ptr<std::remove_pointer_t<cudnnHandle_t>, DnnDeleter>;
+using BlasHandle = Owned<cublasLtHandle_t, cublasLtDestroy>;
+using DnnHandle = Owned<cudnnHandle_t, cudnnDestroy>;
 
 class DeviceStream final : public CudaStream {
  public:

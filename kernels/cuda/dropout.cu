@@ -47,7 +47,7 @@ void dropout_cuda(CudaStream& stream, ConstView x, double p, RandomKey key, View
   if (x.numel() == 0) return;
   const uint32_t threshold = p < 1 ? uint32_t(p * 0x1p24) << 8 : 0;
   dispatch(Floats{}, x.dtype, "dropout", [&]<class T>(Type<T>) {
-    constexpr int V = std::max(4, int(16 / sizeof(T)));
+    constexpr int V = std::max(4, kPack<T>);
     const auto scale = Compute<T>(p < 1 ? 1 / (1 - p) : 0);
     const bool packed = key.first % V == 0 && aligned(x.data, V * sizeof(T)) && aligned(y.data, V * sizeof(T));
     const int64_t threads = (int64_t(key.first % V) + x.numel() + V - 1) / V;

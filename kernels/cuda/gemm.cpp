@@ -1,12 +1,11 @@
 #include "kernels/cuda/gemm.h"
 
 #include <map>
-#include <memory>
 #include <tuple>
-#include <type_traits>
 
 #include "base/error.h"
 #include "kernels/cuda/blas.h"
+#include "kernels/cuda/owned.h"
 
 namespace rstorch::kernels {
 namespace {
@@ -14,15 +13,6 @@ namespace {
 // What NVIDIA recommends for Hopper. Handed to cuBLASLt, which then allocates nothing of its own.
 constexpr size_t kWorkspace = size_t(32) << 20;
 
-template <auto Destroy>
-struct Deleter {
-  template <class T>
-  void operator()(T* handle) const {
-    Destroy(handle);
-  }
-};
-template <class Handle, auto Destroy>
-using Owned = std::unique_ptr<std::remove_pointer_t<Handle>, Deleter<Destroy>>;
 using Operation = Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy>;
 using Operand = Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
 using Preference = Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;

@@ -132,7 +132,7 @@ void index_add_cuda(CudaStream& stream, ConstView dy, ConstView index, View dx) 
       const AddRows<V, T> f{sorted, Divider(uint32_t(count)), uint32_t(size), inner, dy.as<T>(), dx.as<T>()};
       for_each(stream, "index_add", rows, inner / V, f);
     };
-    constexpr int V = int(16 / sizeof(T));
+    constexpr int V = kPack<T>;
     const bool whole = inner % V == 0 && aligned(dy.data, 16) && aligned(dx.data, 16);
     whole ? run.template operator()<V>() : run.template operator()<1>();
   });

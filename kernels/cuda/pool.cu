@@ -224,7 +224,7 @@ struct AverageBackward {
 // Calls f.operator()<V>(), V channels to a thread: 16 bytes of T where all operands allow it, else 1.
 template <class T, class F, class... Data>
 void with_channels(const Images& images, const F& f, const Data*... data) {
-  constexpr int V = int(16 / sizeof(T));
+  constexpr int V = kPack<T>;
   const bool whole = images.channels % V == 0 && (aligned(data, V * sizeof(Data)) && ...);
   whole ? f.template operator()<V>() : f.template operator()<1>();
 }

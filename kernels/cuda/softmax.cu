@@ -5,13 +5,20 @@
 namespace rstorch::kernels {
 namespace {
 
+// Of a row of x; every lane gets it.
+template <unsigned Lanes, class T>
+__device__ LogSum<Compute<T>> log_sum(const Row<Lanes>& row, const T* x) {
+  LogSum<Compute<T>> sum;
+  row.each([&](int64_t i) { sum.add(convert<Compute<T>>(x[i])); });
+  sum.merge(row.group);
+  return sum;
+}
+
 struct Softmax {
   template <unsigned Lanes, class T>
   __device__ static void forward(const Row<Lanes>& row, const T* x, T* y) {
     using C = Compute<T>;
-    LogSum<C> sum;
-    row.each([&](int64_t i) { sum.add(convert<C>(x[i])); });
-    sum.merge(row.group);
+    const LogSum<C> sum = log_sum(row, x);
     const C scale = C(1) / sum.total;
     row.each([&](int64_t i) { y[i] = convert<T>(math::exp(convert<C>(x[i]) - sum.top) * scale); });
   }
@@ -29,11 +36,9 @@ struct LogSoftmax {
   template <unsigned Lanes, class T>
   __device__ static void forward(const Row<Lanes>& row, const T* x, T* y) {
     using C = Compute<T>;
-    LogSum<C> sum;
-    row.each([&](int64_t i) { sum.add(convert<C>(x[i])); });
-    sum.merge(row.group);
-    const C log_sum = math::log(sum.total);
-    row.each([&](int64_t i) { y[i] = convert<T>((convert<C>(x[i]) - sum.top) - log_sum); });
+    const LogSum<C> sum = log_sum(row, x);
+    const C log_total = math::log(sum.total);
+    row.each([&](int64_t i) { y[i] = convert<T>((convert<C>(x[i]) - sum.top) - log_total); });
   }
   template <unsigned Lanes, class T>
   __device__ static void backward(const Row<Lanes>& row, const T* dy, const T* y, T* dx) {
