@@ -78,13 +78,19 @@ cublasLtEpilogue_t epilogue(const Gemm& product) {
   return product.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
 }
 
+bool uses_tf32(const CudaStream& stream, const Gemm& p) { return p.dtype == DType::f32 && stream.allows_tf32(); }
+
+cublasComputeType_t compute_type(const CudaStream& stream, const Gemm& p) {
+  if (p.dtype == DType::f64) return CUBLAS_COMPUTE_64F;
+  return uses_tf32(stream, p) ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+}
+
 // y = a c is asked for as y' = c' a'.
-Prepared prepare(cublasLtHandle_t handle, const Gemm& p) {
+Prepared prepare(CudaStream& stream, cublasLtHandle_t handle, const Gemm& p) {
   const cudaDataType type = data_type(p.dtype);
   const bool is_double = p.dtype == DType::f64;
   cublasLtMatmulDesc_t operation = nullptr;
-  check(cublasLtMatmulDescCreate(&operation, is_double ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F,
-                                 is_double ? CUDA_R_64F : CUDA_R_32F),
+  check(cublasLtMatmulDescCreate(&operation, compute_type(stream, p), is_double ? CUDA_R_64F : CUDA_R_32F),
         "cublasLtMatmulDescCreate");
   Prepared out{Operation(operation),
                operand(type, p.c.layout, p.inner, p.columns, p.batch, p.c.stride),
@@ -121,9 +127,10 @@ Prepared prepare(cublasLtHandle_t handle, const Gemm& p) {
 }
 
 auto key_of(CudaStream& stream, const Gemm& p) {
-  return std::tuple(stream.device().index, p.dtype, p.batch, p.rows, p.inner, p.columns, p.a.layout.transposed,
-                    p.a.layout.leading, p.a.stride, p.c.layout.transposed, p.c.layout.leading, p.c.stride, p.activation,
-                    p.bias != nullptr, alignment(p.a.data), alignment(p.c.data), alignment(p.y));
+  return std::tuple(stream.device().index, uses_tf32(stream, p), p.dtype, p.batch, p.rows, p.inner, p.columns,
+                    p.a.layout.transposed, p.a.layout.leading, p.a.stride, p.c.layout.transposed, p.c.layout.leading,
+                    p.c.stride, p.activation, p.bias != nullptr, alignment(p.a.data), alignment(p.c.data),
+                    alignment(p.y));
 }
 
 }  // namespace
@@ -133,7 +140,7 @@ void gemm(CudaStream& stream, const Gemm& p) {
   const auto handle = static_cast<cublasLtHandle_t>(stream.blas_handle());
   const auto key = key_of(stream, p);
   auto at = known.find(key);
-  if (at == known.end()) at = known.emplace(key, prepare(handle, p)).first;
+  if (at == known.end()) at = known.emplace(key, prepare(stream, handle, p)).first;
   const Prepared& prepared = at->second;
   if (p.bias) set(prepared.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
   const double one_double = 1, zero_double = 0;

@@ -1,4 +1,5 @@
 #include "kernels/matmul.h"
+#include "ops/autocast.h"
 #include "ops/matrix.h"
 #include "ops/op.h"
 #include "ops/ops.h"
@@ -30,8 +31,11 @@ Grads linear_backward(const Saved& saved, const Tensor& dy, Activation activatio
   return {dx, dw, dbias};
 }
 
-Tensor linear_with(const Op& op, const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation) {
-  op.require_floating("x", x);
+Tensor linear_with(const Op& op, const Tensor& input, const Tensor& given_weight, const Tensor& given_bias,
+                   Activation activation) {
+  op.require_floating("x", input);
+  const Tensor x = in_lower_precision(input), weight = in_lower_precision(given_weight),
+               bias = in_lower_precision(given_bias);
   op.require_same_device("x", x, "weight", weight);
   op.require_dims("weight", weight, 2);
   op.require_dtype("weight", weight, x.dtype());

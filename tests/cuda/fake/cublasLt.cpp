@@ -4,6 +4,7 @@
 #include <cublasLt.h>
 
 #include "base/half.h"
+#include "tf32.h"
 
 namespace {
 
@@ -19,12 +20,14 @@ void multiply(const Product& p, const T* a, const T* b, T* d) {
   const auto* const bias = static_cast<const T*>(p.operation.bias);
   const bool with_bias = p.operation.epilogue & CUBLASLT_EPILOGUE_BIAS,
              relu = p.operation.epilogue & CUBLASLT_EPILOGUE_RELU;
+  const bool rounds = p.operation.compute == CUBLAS_COMPUTE_32F_FAST_TF32;
+  const auto factor = [rounds](T x) { return rounds ? Sum(fake_cuda::to_tf32(x)) : Sum(x); };
   for (int64_t i = 0; i < p.m; ++i) {
     for (int64_t j = 0; j < p.n; ++j) {
       Sum sum = 0;
       for (int64_t k = 0; k < p.k; ++k) {
-        sum += Sum(p.transposed_a ? a[k + i * p.a.leading] : a[i + k * p.a.leading]) *
-               Sum(p.transposed_b ? b[j + k * p.b.leading] : b[k + j * p.b.leading]);
+        sum += factor(p.transposed_a ? a[k + i * p.a.leading] : a[i + k * p.a.leading]) *
+               factor(p.transposed_b ? b[j + k * p.b.leading] : b[k + j * p.b.leading]);
       }
       if (with_bias) sum += Sum(bias[i]);
       if (relu && sum < 0) sum = 0;
