@@ -193,11 +193,9 @@ __global__ void attend(Problem<T> problem, Heads<T> y, Compute<T>* log_sums) {
   for (int r = 0; r < R; ++r) top[r] = -kInfinity<C>, total[r] = 0;
 
   const int seen = head.seen(min(place.first + Tiles::kRows, problem.length));
+  tiles.start(head.keys(0), head.values(0));
   for (int first = 0; first < seen; first += Tiles::kColumns) {
-    tiles.begin();
-    const auto keys = tiles.template bring<0>(head.keys(first));
-    const auto values = tiles.template bring<1>(head.values(first));
-    tiles.end();
+    const auto [keys, values] = tiles.next(head.keys(first + Tiles::kColumns), head.values(first + Tiles::kColumns));
     typename Tiles::Scores scores;
     tiles.multiply(scores, queries, keys);
     unrolled<R>([&](int r) {
@@ -274,11 +272,9 @@ __global__ void query_gradient(Problem<T> problem, Heads<const T> dy, QueryTerms
   }
 
   const int seen = head.seen(min(place.first + Tiles::kRows, problem.length));
+  tiles.start(head.keys(0), head.values(0));
   for (int first = 0; first < seen; first += Tiles::kColumns) {
-    tiles.begin();
-    const auto keys = tiles.template bring<0>(head.keys(first));
-    const auto values = tiles.template bring<1>(head.values(first));
-    tiles.end();
+    const auto [keys, values] = tiles.next(head.keys(first + Tiles::kColumns), head.values(first + Tiles::kColumns));
     typename Tiles::Scores scores, gradients;
     tiles.multiply(scores, queries, keys);
     tiles.multiply(gradients, dys, values);
@@ -312,11 +308,10 @@ __global__ void key_value_gradients(Problem<T> problem, Heads<const T> dy, Query
 
   // Earlier queries do not see these keys.
   const int begin = problem.is_causal ? place.first / Tiles::kColumns * Tiles::kColumns : 0;
+  tiles.start(head.queries(begin), head.lines(dy, begin, problem.length));
   for (int first = begin; first < problem.length; first += Tiles::kColumns) {
-    tiles.begin();
-    const auto queries = tiles.template bring<0>(head.queries(first));
-    const auto dys = tiles.template bring<1>(head.lines(dy, first, problem.length));
-    tiles.end();
+    const int next = first + Tiles::kColumns;
+    const auto [queries, dys] = tiles.next(head.queries(next), head.lines(dy, next, problem.length));
     typename Tiles::Scores scores, gradients;
     tiles.multiply(scores, keys, queries);
     tiles.multiply(gradients, values, dys);
@@ -375,7 +370,8 @@ void attention_cuda(CudaStream& stream, Attention a, View y, View log_sums) {
     };
     if constexpr (is_half<T>) {
       const auto run_on_tensor_cores = [&]<int size>() {
-        with_extras(a, [&]<Extras extras>() { run.template operator()<TensorTiles<T, size, 64, size>, extras>(); });
+        with_extras(
+            a, [&]<Extras extras>() { run.template operator()<TensorTiles<T, size, 4096 / size, size>, extras>(); });
       };
       if (has_packs(64, {a.query, a.key, a.value})) return run_on_tensor_cores.template operator()<64>();
       if (has_packs(128, {a.query, a.key, a.value})) return run_on_tensor_cores.template operator()<128>();
@@ -407,9 +403,10 @@ void attention_backward_cuda(CudaStream& stream, Attention a, ConstView dy, Cons
                     key_value_gradients<Tiles, extras, T>, problem, gradient, terms, Heads<T>(dkey), Heads<T>(dvalue));
     };
     if constexpr (is_half<T>) {
-      // 64 columns of the gradients at a time: 128 do not fit into the registers.
+      // Tiles for which the registers suffice: 64 columns of the gradients at a time.
       const auto run_on_tensor_cores = [&]<int size>() {
-        with_extras(a, [&]<Extras extras>() { run.template operator()<TensorTiles<T, size, 32, 64>, extras>(); });
+        with_extras(a,
+                    [&]<Extras extras>() { run.template operator()<TensorTiles<T, size, 2048 / size, 64>, extras>(); });
       };
       if (has_packs(64, {a.query, a.key, a.value, dy})) return run_on_tensor_cores.template operator()<64>();
       if (has_packs(128, {a.query, a.key, a.value, dy})) return run_on_tensor_cores.template operator()<128>();

@@ -21,11 +21,14 @@ class TensorTiles {
   struct Held {
     LeftFragment fragments[Size / 16];
   };
-  using Brought = const T*;  // in shared memory
+  using Tile = const T*;  // in shared memory
+  struct Brought {
+    Tile a, b;
+  };
 
   struct alignas(16) Shared {
     // Bits of T, which as a class with a constructor cannot be here. 8 more: a fragment's rows are in different banks.
-    uint16_t lines[2][kColumns][Size + 8];
+    uint16_t lines[2][2][kColumns][Size + 8];
   };
 
   __device__ explicit TensorTiles(Shared& shared) : shared_(shared) {}
@@ -46,23 +49,22 @@ class TensorTiles {
     }
     return held;
   }
-  __device__ void begin() const { __syncthreads(); }  // the last tiles have been read
-  template <int slot>
-  __device__ Brought bring(const Lines<T>& columns) {
-    T* const to = reinterpret_cast<T*>(shared_.lines[slot]);
-    constexpr int kPacks = Size / kPack<T>;
-    for (int i = int(threadIdx.x); i < kColumns * kPacks; i += int(kBlock)) {
-      const int line = i / kPacks, at = i % kPacks * kPack<T>;
-      const Pack<T, kPack<T>> pack =
-          line < columns.count ? read_pack<kPack<T>>(columns.data + line * columns.stride + at) : Pack<T, kPack<T>>{};
-      write_pack(to + line * kStride + at, pack);
-    }
-    return to;
+  // While a tile is computed with, the next ones are on their way into the other half of the memory.
+  __device__ void start(const Lines<T>& a, const Lines<T>& b) {
+    bring(0, a);
+    bring(1, b);
   }
-  __device__ void end() const { __syncthreads(); }
+  __device__ Brought next(const Lines<T>& a, const Lines<T>& b) {
+    wait_for_copies();
+    __syncthreads();  // all have their copies, and have read the tiles that will be overwritten
+    const Brought now{lines(0), lines(1)};
+    turn_ ^= 1;
+    if (a.count > 0) start(a, b);
+    return now;
+  }
   __device__ static float exp(float x) { return fast_exp(x); }
 
-  __device__ void multiply(Scores& scores, const Held& rows, Brought columns) {
+  __device__ void multiply(Scores& scores, const Held& rows, Tile columns) {
     for (int n = 0; n < kColumns / 8; ++n) {
       ResultFragment sum{};
       for (int k = 0; k < Size / 32; ++k) {
@@ -73,7 +75,7 @@ class TensorTiles {
       for (int i = 0; i < 4; ++i) scores[i / 2][2 * n + i % 2] = sum.values[i];
     }
   }
-  __device__ void accumulate(Output& output, const Scores& scores, Brought lines, int64_t first) {
+  __device__ void accumulate(Output& output, const Scores& scores, Tile lines, int64_t first) {
     for (int k = 0; k < kColumns / 16; ++k) {
       LeftFragment a;
       for (int i = 0; i < 4; ++i) {
@@ -91,6 +93,15 @@ class TensorTiles {
  private:
   static constexpr int kStride = Size + 8;
 
+  __device__ T* lines(int slot) const { return reinterpret_cast<T*>(shared_.lines[turn_][slot]); }
+  __device__ void bring(int slot, const Lines<T>& from) const {
+    constexpr int kPacks = Size / kPack<T>;
+    for (int i = int(threadIdx.x); i < kColumns * kPacks; i += int(kBlock)) {
+      const int line = i / kPacks, at = i % kPacks * kPack<T>;
+      const bool exists = line < from.count;
+      copy_16_bytes(lines(slot) + line * kStride + at, from.data + (exists ? line * from.stride + at : 0), exists);
+    }
+  }
   // Columns 8 n to 8 n + 7 of the output.
   __device__ static void add(Output& output, int n, const LeftFragment& a, const RightFragment& b) {
     ResultFragment sum{{output[0][2 * n], output[0][2 * n + 1], output[1][2 * n], output[1][2 * n + 1]}};
@@ -99,6 +110,7 @@ class TensorTiles {
   }
 
   Shared& shared_;
+  int turn_ = 0;
 };
 
 }  // namespace rstorch::kernels

@@ -39,7 +39,10 @@ class PlainTiles {
   using Scores = C[kOwnRows][kOwnColumns];
   using Output = C[kOwnRows][kOwnWidth];
   using Held = Lines<T>;
-  using Brought = Lines<T>;
+  using Tile = Lines<T>;
+  struct Brought {
+    Tile a, b;
+  };
 
   struct alignas(32) Shared {
     C rows[kDepth][kRows + 4];  // transposed
@@ -56,16 +59,18 @@ class PlainTiles {
   __device__ static int output_column(int c) { return int(threadIdx.x % kLanesOfRow) * kOwnWidth + c; }
 
   __device__ Held hold(const Lines<T>& rows) const { return rows; }
-  __device__ void begin() const {}  // bringing the next tiles
-  template <int slot>
-  __device__ Brought bring(const Lines<T>& columns) const {
-    return columns;
+  // The first tiles of two matrices; then, again and again, the current ones, with the next to be prepared. `a` has no
+  // lines where there is none.
+  __device__ void start(const Lines<T>& a, const Lines<T>& b) { coming_ = {a, b}; }
+  __device__ Brought next(const Lines<T>& a, const Lines<T>& b) {
+    const Brought now = coming_;
+    coming_ = {a, b};
+    return now;
   }
-  __device__ void end() const {}
   __device__ static C exp(C x) { return math::exp(x); }
 
   // scores = rows columns^T
-  __device__ void multiply(Scores& scores, const Held& rows, const Brought& columns) {
+  __device__ void multiply(Scores& scores, const Held& rows, const Tile& columns) {
     for (int r = 0; r < kOwnRows; ++r)
       for (int c = 0; c < kOwnColumns; ++c) scores[r][c] = 0;
     for (int64_t first = 0; first < rows.size; first += kDepth) {
@@ -85,7 +90,7 @@ class PlainTiles {
     }
   }
   // output += scores lines, for the columns of `lines` from `first` on.
-  __device__ void accumulate(Output& output, const Scores& scores, const Brought& lines, int64_t first) {
+  __device__ void accumulate(Output& output, const Scores& scores, const Tile& lines, int64_t first) {
     __syncthreads();
     for (int c = 0; c < kOwnColumns; ++c) {
       Pack<C, kOwnRows> pack;
@@ -106,6 +111,7 @@ class PlainTiles {
 
  private:
   Shared& shared_;
+  Brought coming_;
 };
 
 }  // namespace rstorch::kernels

@@ -72,6 +72,16 @@ __device__ __forceinline__ RightFragments load_columns(const T* data, int stride
   return x;
 }
 
+// Begins to copy 16 aligned bytes into shared memory, or to write zeros there. What a thread copied, it has after
+// wait_for_copies().
+template <class T>
+__device__ __forceinline__ void copy_16_bytes(T* to, const T* from, bool exists) {
+  const int bytes = exists ? 16 : 0;
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(detail::shared_address(to)), "l"(from), "r"(bytes)
+               : "memory");
+}
+__device__ __forceinline__ void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
 // y += a b
 template <class T>
 __device__ __forceinline__ void multiply_add(ResultFragment& y, const LeftFragment& a, const RightFragment& b) {

@@ -50,6 +50,13 @@ RightFragments load_columns(const T* data, int stride) {
 }
 
 template <class T>
+void copy_16_bytes(T* to, const T* from, bool exists) {
+  if (exists) std::memcpy(static_cast<void*>(to), from, 16);
+  if (!exists) std::memset(static_cast<void*>(to), 0, 16);
+}
+inline void wait_for_copies() {}
+
+template <class T>
 void multiply_add(ResultFragment& y, const LeftFragment& a, const RightFragment& b) {
   struct Operands {
     LeftFragment a;
