@@ -88,7 +88,11 @@ struct Buffers {
         queries(stream, packed_size(kQueries, a.query.shape[3], TileT::columns)),
         scores(stream, kKeys * kQueries),
         rows(stream, kQueries * kChunk),
-        columns(stream, kChunk * kQueries + 16) {}
+        columns(stream, kChunk * kQueries + 16) {
+    // The lanes of queries that a block lacks are computed with too, and not used: numbers, whichever.
+    std::fill_n(scores.data(), std::min(kKeys, a.key.shape[2]) * kQueries, T(0));
+    std::fill_n(rows.data(), kQueries * kChunk, T(0));
+  }
 };
 
 template <class T, class M>
