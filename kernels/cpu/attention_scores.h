@@ -77,6 +77,7 @@ struct Block {
 template <class T, Isa isa>
 struct Buffers {
   using TileT = Tile<T, isa>;
+  static_assert(kQueries % TileT::columns == 0 && kKeys % TileT::rows == 0);
   Scratch<T> key_rows, value_columns;  // all keys: key as a left operand, value as a right one
   Scratch<T> queries;                  // a block of them, times the scale, transposed, as a right operand
   Scratch<T> scores;                   // [key][query]
