@@ -7,7 +7,7 @@ Naming conventions are in tests/fixtures/README.md.
 
     python3 scripts/make_fixtures.py [--out tests/fixtures]
 
-Needs any PyTorch from 1.13 on (Debian: python3-torch). The numbers depend on its version in the last bits only.
+Needs PyTorch 2.5 or later. The numbers depend on its version in the last bits only.
 """
 import argparse
 import itertools
@@ -304,6 +304,36 @@ def activation():
         fixture.add(f"{name}/large", dict(dim=1), record_function(lambda x: function(x, dim=1), x=large))
         fixture.add(f"{name}/f32", dict(dim=1),
                     record_function(lambda x: function(x, dim=1), x=(normal(5, 67) * 3).to(F32)))
+    return fixture
+
+
+def attention():
+    """Needs PyTorch 2.5, from which on a query that sees no key gives zeros."""
+    fixture = Fixture()
+    plain = dict(is_causal=False, scale=None)
+    hidden = torch.tensor([[1, 0, 1, 1, 0], [0, 0, 0, 0, 0], [1, 1, 1, 1, 1], [0, 0, 0, 1, 0]]).bool()
+    numbers = normal(2, 1, 4, 5).masked_fill(hidden.logical_not(), -math.inf)
+    for case, query, key, values, changes, mask, dtype in [
+        ("plain", (2, 3, 4, 5), 4, 5, {}, None, F64),
+        ("cross", (2, 2, 3, 4), 7, 6, {}, None, F64),
+        ("three_dims", (3, 4, 5), 6, 2, dict(scale=0.7), None, F64),
+        ("causal", (2, 2, 6, 4), 6, 4, dict(is_causal=True), None, F64),
+        ("causal_more_keys", (1, 2, 3, 4), 5, 4, dict(is_causal=True), None, F64),
+        ("causal_more_queries", (1, 2, 6, 4), 4, 4, dict(is_causal=True), None, F64),
+        ("bool_mask", (2, 2, 4, 3), 5, 4, {}, hidden, F64),
+        ("float_mask", (2, 2, 4, 3), 5, 4, dict(scale=0.5), numbers, F64),
+        ("f32", (1, 2, 9, 8), 11, 8, {}, None, F32),
+        ("f32_causal", (1, 2, 12, 8), 12, 8, dict(is_causal=True), None, F32),
+    ]:
+        settings = {**plain, **changes}
+        batch = query[:-2]
+        inputs = dict(query=normal(*query, dtype=dtype), key=normal(*batch, key, query[-1], dtype=dtype),
+                      value=normal(*batch, key, values, dtype=dtype))
+        tensors = record_function(
+            lambda query, key, value: F.scaled_dot_product_attention(query, key, value, mask, **settings), **inputs)
+        if mask is not None:
+            tensors["attn_mask"] = mask
+        fixture.add(case, settings, tensors)
     return fixture
 
 
@@ -866,8 +896,8 @@ def printing():
 
 
 FAMILIES = {"linear": linear, "conv2d": conv2d, "pool": pool, "norm": norm, "activation": activation,
-            "binary": binary, "reduction": reduction, "loss": loss, "optim": optim, "schedule": schedule,
-            "clip": clip, "training": training, "grad_scaler": grad_scaler}
+            "attention": attention, "binary": binary, "reduction": reduction, "loss": loss, "optim": optim,
+            "schedule": schedule, "clip": clip, "training": training, "grad_scaler": grad_scaler}
 
 
 def main():
@@ -877,8 +907,6 @@ def main():
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)  # one order of summation on every machine
     for name, family in FAMILIES.items():
-        if name == "grad_scaler" and not hasattr(torch.amp, "GradScaler"):
-            continue  # for CPUs from PyTorch 2.3 on
         torch.manual_seed(1)  # per family, so that a change in one leaves the others as they are
         save(out / f"{name}.safetensors", family())
     table = promotion()

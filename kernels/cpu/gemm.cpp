@@ -5,7 +5,7 @@
 #include "kernels/cpu/pack.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
-#include "kernels/cpu/tile.h"
+#include "kernels/cpu/strips.h"
 #include "kernels/elementwise/unary_ops.h"
 
 namespace rstorch::kernels {
@@ -58,34 +58,6 @@ struct Packed {
   }
 };
 
-// y += x, or y = x if `first`, for a tile that reaches over the last column of y.
-template <class T>
-[[gnu::always_inline]] inline void add_edge(const T* x, int64_t x_stride, const Matrix<T>& y, bool first) {
-  for (int64_t i = 0; i < y.rows; ++i) {
-    for (int64_t j = 0; j < y.columns; ++j) *y.at(i, j) = x[i * x_stride + j] + (first ? T(0) : *y.at(i, j));
-  }
-}
-
-// y = a b, or y += a b unless `first`, for packed a and b.
-template <class Tile, class T>
-[[gnu::always_inline]] inline void multiply_packed(const T* a, const T* b, int64_t depth, const Matrix<T>& y,
-                                                   bool first) {
-  alignas(64) T edge[Tile::rows * Tile::columns];
-  for (int64_t column = 0; column < y.columns; column += Tile::columns) {
-    const int64_t width = std::min<int64_t>(Tile::columns, y.columns - column);
-    for (int64_t row = 0; row < y.rows; row += Tile::rows) {
-      const int64_t height = std::min<int64_t>(Tile::rows, y.rows - row);
-      const Terms<T> terms{a + row * depth, Tile::rows, b + column * depth, Tile::columns, depth};
-      if (width == Tile::columns) {
-        multiply_rows<Tile>(height, terms, y.at(row, column), y.row_stride, first);
-      } else {
-        multiply_rows<Tile>(height, terms, edge, Tile::columns, true);
-        add_edge<T>(edge, Tile::columns, y.part(row, row + height, column, y.columns), first);
-      }
-    }
-  }
-}
-
 template <class T, Isa isa>
 [[gnu::always_inline]] inline void multiply_part(const Product<T>& product, T* packed_a, T* packed_b) {
   using TileT = Tile<T, isa>;
@@ -100,7 +72,8 @@ template <class T, Isa isa>
       for (int64_t top = 0; top < y.rows; top += kRows) {
         const int64_t bottom = std::min(y.rows, top + kRows);
         pack<TileT::rows>(a.part(top, bottom, begin, end), packed_a);
-        multiply_packed<TileT>(packed_a, packed_b, end - begin, y.part(top, bottom, left, right), piece == 0);
+        multiply_strips<TileT>(Left<T>{packed_a, end - begin, TileT::rows}, Right<T>{packed_b, end - begin},
+                               end - begin, y.part(top, bottom, left, right), piece == 0);
       }
     }
   }

@@ -18,9 +18,11 @@ constexpr int64_t packed_size(int64_t rows, int64_t columns, int64_t width) {
 
 // to[c * to_stride + r] = from[r * from_stride + c] for an 8 x 8 block, in registers. Where there are fewer rows the
 // last one stands in for the others.
-[[gnu::always_inline]] inline void transpose_8x8(const float* from, int64_t from_stride, int rows, float* to,
+template <class T>
+[[gnu::always_inline]] inline void transpose_8x8(const T* from, int64_t from_stride, int rows, T* to,
                                                  int64_t to_stride) {
-  typedef float Vector __attribute__((vector_size(32), aligned(4), may_alias));
+  static_assert(sizeof(T) == 4);
+  typedef T Vector __attribute__((vector_size(32), aligned(4), may_alias));
   typedef int Index __attribute__((vector_size(32)));
   Vector row[8], pair[8], quad[8];
   for (int i = 0; i < 8; ++i) row[i] = *reinterpret_cast<const Vector*>(from + std::min(i, rows - 1) * from_stride);
@@ -65,6 +67,10 @@ template <int width, class T>
 [[gnu::always_inline]] inline void pack_strip(const Matrix<const T>& strip, T* to) {
   if (strip.rows == width && strip.column_stride == 1) {
     return transpose_strip<width>(strip.data, strip.row_stride, strip.columns, to);
+  }
+  if (strip.rows == width && strip.row_stride == 1) {
+    for (int64_t k = 0; k < strip.columns; ++k) std::memcpy(to + k * width, strip.at(0, k), width * sizeof(T));
+    return;
   }
   if (strip.rows < width) std::memset(to, 0, size_t(strip.columns * width) * sizeof(T));
   for (int64_t k = 0; k < strip.columns; ++k) {

@@ -17,8 +17,8 @@ struct Tile {
   typedef T Vector __attribute__((vector_size(bytes), aligned(sizeof(T)), may_alias));
 };
 
-// What is multiplied: element (i, k) of a is a[k * a_step + i], (k, j) of b is b[k * b_step + j].
-template <class T>
+// What is multiplied: element (i, k) of a is a[k * a_step + i * a_row], (k, j) of b is b[k * b_step + j].
+template <class T, int a_row = 1>
 struct Terms {
   const T* a;
   int64_t a_step;
@@ -28,8 +28,8 @@ struct Terms {
 };
 
 // y[i, j] = sum over k of a[i, k] b[k, j], or y += that unless `first`, for `rows` rows and Tile::columns columns.
-template <class Tile, int rows, class T>
-[[gnu::always_inline]] inline void multiply_tile(Terms<T> terms, T* y, int64_t y_stride, bool first) {
+template <class Tile, int rows, class T, int a_row>
+[[gnu::always_inline]] inline void multiply_tile(Terms<T, a_row> terms, T* y, int64_t y_stride, bool first) {
   using Vector = typename Tile::Vector;
   Vector sum[rows][2];
 #pragma GCC unroll 16
@@ -42,8 +42,8 @@ template <class Tile, int rows, class T>
                  b1 = *reinterpret_cast<const Vector*>(terms.b + Tile::lanes);
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
-      sum[i][0] += terms.a[i] * b0;
-      sum[i][1] += terms.a[i] * b1;
+      sum[i][0] += terms.a[i * a_row] * b0;
+      sum[i][1] += terms.a[i * a_row] * b1;
     }
     terms.a += terms.a_step;
     terms.b += terms.b_step;
@@ -57,8 +57,8 @@ template <class Tile, int rows, class T>
 }
 
 // The same for a number of rows, at most Tile::rows, that is known at run time only.
-template <class Tile, int rows = Tile::rows, class T>
-[[gnu::always_inline]] inline void multiply_rows(int64_t count, const Terms<T>& terms, T* y, int64_t y_stride,
+template <class Tile, int rows = Tile::rows, class T, int a_row>
+[[gnu::always_inline]] inline void multiply_rows(int64_t count, const Terms<T, a_row>& terms, T* y, int64_t y_stride,
                                                  bool first) {
   if constexpr (rows > 1) {
     if (count < rows) return multiply_rows<Tile, rows - 1>(count, terms, y, y_stride, first);

@@ -14,6 +14,7 @@ void install_matmul();
 void install_linear();
 void install_conv();
 void install_softmax();
+void install_attention();
 void install_sum();
 void install_extreme();
 void install_loss();

@@ -21,6 +21,7 @@ void install() {
   install_linear();
   install_conv();
   install_softmax();
+  install_attention();
   install_sum();
   install_extreme();
   install_loss();

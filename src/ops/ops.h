@@ -132,6 +132,19 @@ Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction = Red
 Tensor binary_cross_entropy_with_logits(const Tensor& logits, const Tensor& target, const Tensor& pos_weight = {},
                                         Reduction reduction = Reduction::mean);
 
+// --- Attention ----------------------------------------------------------------------------------------------------------------
+struct AttentionOptions {
+  bool is_causal = false;              // query i sees the keys up to i, as PyTorch's does for other lengths of keys too
+  std::optional<double> scale = {};    // of the scores; 1 / sqrt(features) if there is none
+  double dropout_p = 0;                // drops probabilities as dropout(probabilities, dropout_p, key) does
+  RandomKey key = {};
+};
+// softmax(scale query key^T + mask) value. query [..., length, features], key [..., keys, features], value [..., keys, any]; the
+// dimensions before broadcast. mask broadcasts to [..., length, keys]: bool, true where a key takes part, or numbers of the query's
+// dtype that are added, which get no gradient. Queries that see no key give zeros.
+Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& mask = {},
+                                    const AttentionOptions& options = {});
+
 // --- Convolution and pooling ------------------------------------------------------------------------------------------------------
 using Pair = std::array<int64_t, 2>;  // height, width
 struct Conv2dOptions {

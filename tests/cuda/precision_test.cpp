@@ -65,6 +65,8 @@ TEST_CASE("autocast chooses PyTorch's dtypes") {
                             cross_entropy(half, Tensor::zeros({4}, {kInt64, x.device()}), bias.abs())}) {
       CHECK(y.dtype() == kFloat32);
     }
+    const Tensor heads = Tensor::randn({1, 2, 3, 4}, kOnCuda);
+    CHECK(scaled_dot_product_attention(heads, heads, heads).dtype() == lower);
     const Tensor wide = x.to(kFloat64);
     CHECK(matmul(wide, wide).dtype() == kFloat64);
     const Tensor here = x.to("cpu");

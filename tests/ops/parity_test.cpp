@@ -68,6 +68,18 @@ TEST_CASE("activations equal PyTorch's") {
   }
 }
 
+TEST_CASE("attention and its gradients equal PyTorch's") {
+  const Fixture fixture("attention");
+  for (const std::string& name : fixture.cases()) {
+    const Json settings = fixture.settings(name);
+    const Tensor mask = fixture.has(name + "/attn_mask") ? fixture.tensor(name + "/attn_mask") : Tensor();
+    AttentionOptions options{.is_causal = settings["is_causal"]};
+    if (!settings["scale"].is_null()) options.scale = settings["scale"].get<double>();
+    check(fixture, name, {"query", "key", "value"},
+          [&](const Arguments& in) { return scaled_dot_product_attention(in[0], in[1], in[2], mask, options); });
+  }
+}
+
 TEST_CASE("binary ops and their broadcasting gradients equal PyTorch's") {
   const Fixture fixture("binary");
   for (const std::string& name : fixture.cases()) {

@@ -47,7 +47,7 @@ class Fixture {
   Tensor tensor(const std::string& name) const {
     const Json& entry = header_.at(name);
     static const std::map<std::string, DType> dtypes = {
-        {"F32", DType::f32}, {"F64", DType::f64}, {"I64", DType::i64}, {"I32", DType::i32}};
+        {"F32", DType::f32}, {"F64", DType::f64}, {"I64", DType::i64}, {"I32", DType::i32}, {"BOOL", DType::boolean}};
     const Shape shape(entry["shape"].get<std::vector<int64_t>>());
     const Tensor out = Tensor::empty(shape, {.dtype = dtypes.at(entry["dtype"])});
     const char* const from = bytes_.data() + begin_ + entry["data_offsets"][0].get<size_t>();

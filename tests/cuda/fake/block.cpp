@@ -40,7 +40,7 @@ class Block {
     return block;
   }
 
-  unsigned char words[2][kBlockThreads][8];
+  unsigned char words[2][kBlockThreads][kMostExchanged];
   unsigned turn[kBlockThreads] = {};
 
  private:

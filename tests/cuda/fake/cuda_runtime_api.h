@@ -64,7 +64,8 @@ struct Barrier {
 // Runs body() in every thread of a block.
 void run_block(const std::function<void()>& body);
 void wait_for_block();
-// Gives this thread's value to its warp; returns where that of `lane` is.
+inline constexpr size_t kMostExchanged = 24;  // bytes
+// Gives this thread's value to its warp; returns where that of `lane` is, those of other lanes kMostExchanged apart.
 const void* exchange(const void* value, size_t bytes, unsigned lane);
 
 template <class T>
@@ -88,7 +89,8 @@ T __shfl_sync(unsigned, T value, int lane) {
 }
 // The lanes of the warp that have this value too.
 inline unsigned __match_any_sync(unsigned, unsigned value) {
-  const auto* const values = static_cast<const unsigned char(*)[8]>(fake_cuda::exchange(&value, sizeof value, 0));
+  const auto* const values =
+      static_cast<const unsigned char(*)[fake_cuda::kMostExchanged]>(fake_cuda::exchange(&value, sizeof value, 0));
   unsigned equal = 0;
   for (unsigned lane = 0; lane < fake_cuda::kWarpThreads; ++lane) {
     equal |= unsigned(__builtin_memcmp(values[lane], &value, sizeof value) == 0) << lane;
