@@ -11,6 +11,7 @@
 #include "dist/process_group.h"
 #include "nn/loss.h"
 #include "nn/module.h"
+#include "train/batch_feeder.h"
 #include "train/metric.h"
 #include "train/metrics.h"
 
@@ -34,6 +35,7 @@ class Evaluator {
   const nn::Loss& loss_;
   std::vector<std::unique_ptr<Metric>> metrics_;
   Device device_;
+  BatchFeeder feeder_;
   dist::ProcessGroup& group_;
   Mean loss_mean_;
 };

@@ -34,4 +34,13 @@ train cpu again trainer.max_epochs=4 --resume
 close "$(last cpu val.loss)" "$(last again val.loss)" || fail "val.loss: $(last cpu val.loss), $(last again val.loss) begun on CUDA"
 expect_exit 0 "$rstorch" eval "$work/cuda/iris_mlp" device=cpu
 passed=$((passed + 2))
+# Steps as a CUDA graph, also from where a resume begins, and without.
+train cuda graph trainer.max_epochs=2 trainer.graph=on
+train cuda steps trainer.max_epochs=2 trainer.graph=off
+same_end "$work/graph/iris_mlp" "$work/steps/iris_mlp"
+train cuda graph trainer.max_epochs=3 trainer.graph=on --resume
+train cuda steps trainer.max_epochs=3 trainer.graph=off --resume
+same_end "$work/graph/iris_mlp" "$work/steps/iris_mlp"
+if grep -q 'without a CUDA graph' "$work/graph/iris_mlp/train.log"; then fail "no graph: $(cat "$work/graph/iris_mlp/train.log")"; fi
+passed=$((passed + 2))
 echo "$passed passed, 0 failed"

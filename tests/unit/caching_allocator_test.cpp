@@ -30,8 +30,9 @@ class ScriptedAllocator final : public CachingAllocator {
     blocks_[memory] = bytes;
     return memory;
   }
-  void to_system(void* memory) noexcept override {
-    left_ += blocks_.at(memory);
+  void to_system(void* memory, size_t bytes) noexcept override {
+    CHECK(blocks_.at(memory) == bytes);
+    left_ += bytes;
     blocks_.erase(memory);
     std::free(memory);
   }
@@ -92,7 +93,7 @@ TEST_CASE("an error of memory names place, size and what is in use; after it the
     FAIL("nothing was thrown");
   } catch (const OutOfMemoryError& e) {
     CHECK(std::string(e.what()) ==
-          "cannot allocate 4096 bytes on the script: 2048 bytes are in use, at most 2048 were");
+          "cannot allocate 4096 bytes on the script: 2048 bytes are in use, at most 2048 bytes were");
     CHECK(e.exit_code() == ExitCode::out_of_memory);
   }
   memory.release(block, 2048);
