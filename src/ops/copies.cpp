@@ -38,6 +38,7 @@ Tensor to(const Tensor& x, Device device) {
   const Tensor from = contiguous(x);
   Tensor y = Tensor::empty(x.shape(), {x.dtype(), device});
   if (!device.is_meta()) {
+    last_op = op.name();
     Stream& stream = current_stream(device.is_cpu() ? x.device() : device);
     stream.copy_bytes(y.raw_data(), from.raw_data(), x.bytes());
     stream.synchronize();  // the host may read it, or write to its source, at once

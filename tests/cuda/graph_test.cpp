@@ -275,13 +275,18 @@ TEST_CASE("memory that is not there: what wanted it, how much, and what to try")
     CHECK(contains(error.what(), "; for f32 [1048576, 1048576], after the operation matmul began"));
   }
   if (!cuda::describe(0).starts_with("Fake")) return;  // it has 1 GiB
-  Training training(kMlp, {"data.batch_size=64", "trainer.micro_batch_size=40",
-                           "model.layers=[{Linear: {out_features: 2000000}}, {Linear: {out_features: 3}}]"});
+  Training training(kMlp, {"data.batch_size=64", "trainer.micro_batch_size=40", "optimizer={type: SGD, lr: 0.1}",
+                           "model.layers=[{Linear: {out_features: 500000}}, {Linear: {out_features: 3}}]"});
+  std::vector<Tensor> others;
+  const auto take_all = [&] {
+    while (true) others.push_back(Tensor::empty({int64_t(64) << 20}, {DType::u8, kCuda}));
+  };
+  CHECK_THROWS_AS(take_all(), OutOfMemoryError);
   try {
     training.step();
     FAIL("nothing was thrown");
   } catch (const OutOfMemoryError& error) {
-    CHECK(contains(error.what(), "; for f32 [40, 2000000], after the operation linear began"));
+    CHECK(contains(error.what(), "; for f32 [40, 500000], after the operation linear began"));
     CHECK(contains(error.what(), "; in a training step of 40 samples at a time"));
     CHECK(contains(error.hint(), "set trainer.micro_batch_size: 20"));
   }
