@@ -16,8 +16,9 @@ Tensor clone(const Tensor& x) {
 }
 
 Tensor contiguous(const Tensor& x) {
+  if (x.defined() && x.is_contiguous()) return x;  // and the operation that asks stays the last that began
   Op("contiguous").require_defined("x", x);
-  return x.is_contiguous() ? x : clone(x);
+  return clone(x);
 }
 
 Tensor to(const Tensor& x, DType dtype) {
@@ -38,7 +39,6 @@ Tensor to(const Tensor& x, Device device) {
   const Tensor from = contiguous(x);
   Tensor y = Tensor::empty(x.shape(), {x.dtype(), device});
   if (!device.is_meta()) {
-    last_op = op.name();
     Stream& stream = current_stream(device.is_cpu() ? x.device() : device);
     stream.copy_bytes(y.raw_data(), from.raw_data(), x.bytes());
     stream.synchronize();  // the host may read it, or write to its source, at once

@@ -1,8 +1,7 @@
 // Batches on their way to the device.
-#include "train/batch_feeder.h"
-
 #include "ops/ops.h"
 #include "tensor/runtime.h"
+#include "train/batch_feeder.h"
 #include "unit/training.h"
 
 using namespace rstorch;

@@ -1,10 +1,9 @@
 // Captured steps against the same steps queued one by one: the bits, the launches, the memory; and steps that cannot be
 // captured.
-#include "train/step_graph.h"
-
 #include "ops/ops.h"
 #include "tensor/runtime.h"
 #include "train/evaluator.h"
+#include "train/step_graph.h"
 #include "unit/temporary_folder.h"
 #include "unit/training.h"
 
@@ -186,7 +185,8 @@ TEST_CASE("what happens between replays changes none of them") {
 TEST_CASE("a step that reads a value on the host is refused by name, or runs without a graph") {
   const QuietLog quiet;
   const std::vector<std::string> overrides = {
-      "model.layers=[{Linear: {out_features: 4}}, {norm: {BatchNorm1d: {momentum: null}}}, {Linear: {out_features: 3}}]"};
+      "model.layers=[{Linear: {out_features: 4}}, {norm: {BatchNorm1d: {momentum: null}}}, {Linear: {out_features: "
+      "3}}]"};
   auto on = overrides, off = overrides;
   on.emplace_back("trainer.graph=on");
   off.emplace_back("trainer.graph=off");
@@ -198,6 +198,25 @@ TEST_CASE("a step that reads a value on the host is refused by name, or runs wit
   Training eager(kMlp, off), automatic(kMlp, overrides);
   CHECK(automatic.losses(8) == eager.losses(8));
   CHECK_FALSE(automatic.learner().replays());
+}
+
+TEST_CASE("a graph that is asked for and cannot be is said in one line; one that need not be is not") {
+  const QuietLog quiet;
+  const TemporaryFolder folder;
+  const auto log_of = [&](const std::vector<std::string>& overrides) {
+    const fs::path log = folder.path() / "log";
+    fs::remove(log);
+    logging::set_file(log.string());
+    Training training(kMlp, overrides);
+    training.losses(5);
+    CHECK_FALSE(training.learner().replays());
+    logging::flush();
+    return files::read_text(log);
+  };
+  CHECK(contains(log_of({"trainer.on_nonfinite=skip", "trainer.graph=on"}),
+                 "trainer.graph: steps run without a CUDA graph: on_nonfinite: skip waits for each"));
+  CHECK(log_of({"trainer.on_nonfinite=skip"}).empty());
+  CHECK(log_of({"trainer.graph=off"}).empty());
 }
 
 TEST_CASE("whatever makes the host wait inside a watched step is refused, and nothing else") {
