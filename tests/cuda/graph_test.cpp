@@ -161,10 +161,15 @@ TEST_CASE("what happens between replays changes none of them") {
     Training training(kCnn, {format("trainer.graph={}", graph)});
     std::vector<double> out = training.losses(6);
     out.push_back(training.evaluate());
-    current_stream(kCuda).allocator().trim();
+    // Others take what the stream had for products before it grew.
     static_cast<CudaStream&>(current_stream(kCuda)).workspace(size_t(80) << 20);
-    const Tensor other = Tensor::full({1 << 20}, NAN, {.device = kCuda});
+    std::vector<Tensor> others;
+    for (int i = 0; i < 3; ++i) {
+      others.push_back(Tensor::empty({int64_t(32) << 20}, {DType::u8, kCuda}).slice(0, 0, 1000).fill_(1));
+    }
     for (const double loss : training.losses(6)) out.push_back(loss);
+    for (const Tensor& other : others) CHECK(other.sum().item() == 1000);
+    others.clear();
     // What a rollback does.
     std::vector<NamedTensor> model, optimizer;
     for (const NamedTensor& x : training.learner().model_state()) model.push_back({x.name, x.tensor.clone()});
@@ -217,6 +222,19 @@ TEST_CASE("a graph that is asked for and cannot be is said in one line; one that
                  "trainer.graph: steps run without a CUDA graph: on_nonfinite: skip waits for each"));
   CHECK(log_of({"trainer.on_nonfinite=skip"}).empty());
   CHECK(log_of({"trainer.graph=off"}).empty());
+}
+
+TEST_CASE("ranks that share a GPU train without a graph, as one rank does with it") {
+  const QuietLog quiet;
+  const TemporaryFolder folder;
+  std::vector<std::string> overrides = {"device=cuda", "trainer.graph=on", "run.dir=" + folder.path().string()};
+  const TrainResult one = train_text(kMlp, overrides);
+  const fs::path log = folder.path() / "log";
+  logging::set_file(log.string());
+  const TrainResult two = train_with_ranks(2, kMlp, overrides);
+  CHECK(two.step == 24);
+  CHECK(loss_at_end(two) == doctest::Approx(loss_at_end(one)).epsilon(1e-5));
+  CHECK(contains(files::read_text(log), "steps run without a CUDA graph: there are several ranks"));
 }
 
 TEST_CASE("whatever makes the host wait inside a watched step is refused, and nothing else") {

@@ -88,11 +88,9 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   streams.push_back(*stream);
   return cudaSuccess;
 }
+// It stays: work of other streams may wait for its events.
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  const Lock lock(late_work);
   stream->run_until(stream->submitted);
-  std::erase(streams, stream);
-  delete stream;
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
