@@ -29,11 +29,16 @@ RST_HD PhiloxBlock philox4x32(uint32_t a, uint32_t b, uint32_t c, uint32_t d, ui
   return {{a, b, c, d}};
 }
 
+// Which number of the stream is element 0's. To be asked where the kernel runs, as Philox is to be made there.
+RST_HD uint64_t first_of(const RandomKey& key) {
+  return key.first + (key.place ? key.place->first_sample * key.sample_size : 0);
+}
+
 class Philox {
  public:
   RST_HD explicit Philox(const RandomKey& key)
       : key_(mix(key.seed ^ mix(uint64_t(key.purpose) << 32 | key.layer))),
-        step_(key.step + (key.device_step ? *key.device_step : 0)) {}
+        step_(key.step + (key.place ? key.place->step : 0)) {}
 
   RST_HD uint64_t key() const { return key_; }
   RST_HD uint64_t step() const { return step_; }

@@ -51,7 +51,7 @@ struct Head {
         is_causal(a.is_causal),
         scale(T(a.scale)),
         random(a.random),
-        first(a.random.first + uint64_t(head * query.rows * key.rows)),
+        first(first_of(a.random) + uint64_t(head * query.rows * key.rows)),
         threshold(a.dropout_p < 1 ? uint32_t(a.dropout_p * 0x1p24) << 8 : 0),
         kept(a.dropout_p < 1 ? T(1 / (1 - a.dropout_p)) : T(0)),
         drops(a.dropout_p > 0) {

@@ -28,11 +28,12 @@ void drop(const Philox& philox, uint64_t first, uint32_t threshold, T scale, con
 
 void dropout_cpu(CpuStream&, ConstView x, double p, RandomKey key, View y) {
   const Philox philox(key);
+  const uint64_t first = first_of(key);
   dispatch(FullFloats{}, x.dtype, "dropout", [&]<class T>(Type<T>) {
     const T scale = p < 1 ? T(1 / (1 - p)) : T(0);
     const uint32_t threshold = threshold_of(p < 1 ? p : 0);
     parallel_for(x.numel(), kGrain / 4, [&](int64_t begin, int64_t end) {
-      drop(philox, key.first + uint64_t(begin), threshold, scale, x.as<T>() + begin, y.as<T>() + begin, end - begin);
+      drop(philox, first + uint64_t(begin), threshold, scale, x.as<T>() + begin, y.as<T>() + begin, end - begin);
     });
   });
 }

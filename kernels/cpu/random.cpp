@@ -21,9 +21,9 @@ void generate(const RandomKey& key, const View& y, Make make) {
   const int64_t n = y.numel();
   const Philox philox(key);
   constexpr int batch = kBatch<T>;
-  const uint64_t skipped = key.first % batch;  // elements of the first batch that lie before element 0
+  const uint64_t first = first_of(key), skipped = first % batch;  // so many of the first batch lie before element 0
   const int64_t batches = int64_t((skipped + uint64_t(n) + batch - 1) / batch);
-  const uint64_t first_batch = key.first / batch;
+  const uint64_t first_batch = first / batch;
   T* const out = y.as<T>();
   parallel_for(batches, kGrain / batch, [=](int64_t begin, int64_t end) {
     vectorised([=] {
@@ -97,10 +97,11 @@ void integer_cpu(CpuStream&, RandomKey key, int64_t low, int64_t high, View y) {
   const uint64_t range = uint64_t(high) - uint64_t(low);
   dispatch(AllTypes{}, y.dtype, "random_integer", [&]<class T>(Type<T>) {
     const Philox philox(key);
+    const uint64_t first = first_of(key);
     T* const out = y.as<T>();
     parallel_for(y.numel(), kGrain / 4, [=](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        const uint64_t element = key.first + uint64_t(i);
+        const uint64_t element = first + uint64_t(i);
         const PhiloxBlock block = philox.block(element / 2);
         const uint32_t* const words = block.words + element % 2 * 2;
         const uint64_t bits = uint64_t(words[1]) << 32 | words[0];

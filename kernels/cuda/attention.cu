@@ -84,7 +84,7 @@ class Head {
         b_(number / problem.heads),
         h_(number % problem.heads),
         philox_(problem.random),
-        first_(problem.random.first + uint64_t(number) * uint64_t(problem.length) * uint64_t(problem.keys)) {}
+        first_(first_of(problem.random) + uint64_t(number) * uint64_t(problem.length) * uint64_t(problem.keys)) {}
 
   // Lines from `first` on.
   __device__ Lines<T> lines(const Heads<const T>& of, int64_t first, int64_t count) const {

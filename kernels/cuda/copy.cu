@@ -99,7 +99,10 @@ void copy_transposed(CudaStream& stream, const ConstView& x, const View& y, cons
 
 void copy_cuda(CudaStream& stream, ConstView x, View y) {
   if (x.dtype == y.dtype && x.contiguous() && y.contiguous()) {
-    return stream.copy_bytes(y.data, x.data, size_t(x.numel()) * size_of(x.dtype));
+    const size_t bytes = size_t(x.numel()) * size_of(x.dtype);
+    const auto queue = static_cast<cudaStream_t>(stream.handle());
+    if (bytes > 0) check(cudaMemcpyAsync(y.data, x.data, bytes, cudaMemcpyDeviceToDevice, queue), "cudaMemcpyAsync");
+    return;
   }
   if (x.dtype == y.dtype) {
     const auto walk = make_walk<2>(y.shape, {y.strides, x.strides});

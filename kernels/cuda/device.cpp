@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "kernels/cuda/blas.h"
 #include "kernels/cuda/dnn.h"
+#include "kernels/cuda/graph.h"
 #include "kernels/cuda/owned.h"
 
 namespace rstorch::kernels {
@@ -33,7 +34,7 @@ class CudaAllocator final : public CachingAllocator {
     return memory;
   }
   // Waits for the device, so no queued work can still use the memory.
-  void to_system(void* memory) noexcept override { cudaFree(memory); }
+  void to_system(void* memory, size_t) noexcept override { cudaFree(memory); }
 
   std::string place() const override {
     size_t free = 0, total = 0;
@@ -62,17 +63,22 @@ class PinnedAllocator final : public CachingAllocator {
     check(code, "cudaHostAlloc");
     return memory;
   }
-  void to_system(void* memory) noexcept override { cudaFreeHost(memory); }
+  void to_system(void* memory, size_t) noexcept override { cudaFreeHost(memory); }
   std::string place() const override { return "the host, pinned for CUDA"; }
 
   int device_;
 };
 
+cudaStream_t make_queue(int device) {
+  check(cudaSetDevice(device), "cudaSetDevice");
+  cudaStream_t queue = nullptr;
+  check(cudaStreamCreateWithFlags(&queue, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  return queue;
+}
+
 // One queue for all threads: see CudaModule.
 struct SharedQueue {
-  explicit SharedQueue(int device) : allocator(device), pinned(device) {
-    check(cudaSetDevice(device), "cudaSetDevice");
-    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  explicit SharedQueue(int device) : allocator(device), pinned(device), stream(make_queue(device)) {
     void* memory = nullptr;
     check(cudaHostAlloc(&memory, sizeof(DeviceErrors), cudaHostAllocPortable), "cudaHostAlloc");
     errors = static_cast<DeviceErrors*>(memory);
@@ -81,7 +87,7 @@ struct SharedQueue {
 
   CudaAllocator allocator;
   PinnedAllocator pinned;
-  cudaStream_t stream = nullptr;
+  cudaStream_t stream;
   DeviceErrors* errors = nullptr;
 };
 
@@ -103,25 +109,30 @@ void throw_found(DeviceErrors& errors, Device device) {
       format("{} (in an earlier call: {} found it while the host went on)", error.what(), device.text()), error.hint());
 }
 
+class Event final : public DeviceEvent {
+ public:
+  explicit Event(cudaStream_t queue) {
+    cudaEvent_t event = nullptr;
+    check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+    event_.reset(event);
+    check(cudaEventRecord(event, queue), "cudaEventRecord");
+  }
+  void wait() override { check(cudaEventSynchronize(event_.get()), "cudaEventSynchronize"); }
+  cudaEvent_t get() const { return event_.get(); }
+
+ private:
+  Owned<cudaEvent_t, cudaEventDestroy> event_;
+};
+
+using OwnQueue = Owned<cudaStream_t, cudaStreamDestroy>;
 using BlasHandle = Owned<cublasLtHandle_t, cublasLtDestroy>;
 using DnnHandle = Owned<cudnnHandle_t, cudnnDestroy>;
 
 class DeviceStream final : public CudaStream {
  public:
-  explicit DeviceStream(int device)
-      : CudaStream({DeviceType::cuda, device}, &shared_queue(device).allocator),
-        stream_(shared_queue(device).stream),
-        errors_(*shared_queue(device).errors) {}
-  ~DeviceStream() override { allocator().release(workspace_, workspace_bytes_); }
-
-  void synchronize() override {
-    check(cudaStreamSynchronize(queue()), "cudaStreamSynchronize");
-    throw_found(errors_, device());
-  }
-
-  void copy_bytes(void* to, const void* from, size_t bytes) override {
-    if (bytes > 0) check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, queue()), "cudaMemcpyAsync");
-  }
+  // Of the queue that all threads share; or of its own one.
+  explicit DeviceStream(int device) : DeviceStream(device, shared_queue(device).stream) {}
+  DeviceStream(int device, OwnQueue queue) : DeviceStream(device, queue.get()) { own_ = std::move(queue); }
 
   void* handle() const override { return queue(); }
 
@@ -145,26 +156,38 @@ class DeviceStream final : public CudaStream {
     return handle;
   }
 
-  void* workspace(size_t bytes) override {
-    if (bytes <= workspace_bytes_) return workspace_;
-    allocator().release(workspace_, workspace_bytes_);
-    workspace_bytes_ = 0;
-    workspace_ = allocator().allocate(bytes);
-    workspace_bytes_ = bytes;
-    return workspace_;
+  std::unique_ptr<DeviceGraph> capture(const std::function<void()>& work) override { return record(queue(), work); }
+
+  std::unique_ptr<DeviceEvent> mark() override { return std::make_unique<Event>(queue()); }
+
+  void wait_for(const DeviceEvent& event) override {
+    check(cudaStreamWaitEvent(queue(), static_cast<const Event&>(event).get(), 0), "cudaStreamWaitEvent");
   }
 
  private:
+  DeviceStream(int device, cudaStream_t stream)
+      : CudaStream({DeviceType::cuda, device}, &shared_queue(device).allocator),
+        stream_(stream),
+        errors_(*shared_queue(device).errors) {}
+
+  void wait() override {
+    check(cudaStreamSynchronize(queue()), "cudaStreamSynchronize");
+    throw_found(errors_, device());
+  }
+
+  void copy(void* to, const void* from, size_t bytes) override {
+    if (bytes > 0) check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, queue()), "cudaMemcpyAsync");
+  }
+
   // CUDA wants the device to be the thread's current one whenever work is queued to it.
   cudaStream_t queue() const {
     check(cudaSetDevice(device().index), "cudaSetDevice");
     return stream_;
   }
 
+  OwnQueue own_;
   cudaStream_t stream_;
   DeviceErrors& errors_;
-  void* workspace_ = nullptr;
-  size_t workspace_bytes_ = 0;
   BlasHandle blas_;
   DnnHandle dnn_;
 };
@@ -208,5 +231,9 @@ Allocator& cuda_pinned_memory(int device) { return shared_queue(device).pinned; 
 DeviceErrors& device_errors(int device) { return *shared_queue(device).errors; }
 
 std::unique_ptr<Stream> make_cuda_stream(int device) { return std::make_unique<DeviceStream>(device); }
+
+std::unique_ptr<CudaStream> make_cuda_copy_stream(int device) {
+  return std::make_unique<DeviceStream>(device, OwnQueue(make_queue(device)));
+}
 
 }  // namespace rstorch::kernels

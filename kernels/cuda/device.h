@@ -26,5 +26,6 @@ std::string cuda_bus_id(int device);
 Allocator& cuda_pinned_memory(int device);
 DeviceErrors& device_errors(int device);
 std::unique_ptr<Stream> make_cuda_stream(int device);
+std::unique_ptr<CudaStream> make_cuda_copy_stream(int device);
 
 }  // namespace rstorch::kernels

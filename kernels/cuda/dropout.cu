@@ -18,20 +18,20 @@ struct Drop {
   const T* x;
   T* y;
   int64_t count;
-  bool packed;  // x and y are aligned wherever a thread begins
+  bool packed;  // x and y are aligned wherever a thread begins, if its first element is a multiple of V
 
-  // Thread 0 has the words before element 0 too, if key.first is inside its blocks.
+  // Thread 0 has the words before element 0 too, if that is inside its blocks.
   __device__ void operator()(int64_t thread, uint32_t) const {
     constexpr int kBlocks = V / 4;
-    const uint64_t group = key.first / V + uint64_t(thread);
+    const uint64_t origin = first_of(key), group = origin / V + uint64_t(thread);
     const Philox philox(key);
     PhiloxBlock words[kBlocks];
     for (int b = 0; b < kBlocks; ++b) words[b] = philox.block(group * kBlocks + uint64_t(b));
     const auto apply = [&](T value, int j) {
       return words[j / 4].words[j % 4] >= threshold ? convert<T>(convert<Compute<T>>(value) * scale) : T(0);
     };
-    const auto first = int64_t(group * V - key.first);
-    if (packed && first + V <= count) {
+    const auto first = int64_t(group * V - origin);
+    if (packed && origin % V == 0 && first + V <= count) {
       auto pack = read_pack<V>(x + first);
       for (int j = 0; j < V; ++j) pack.values[j] = apply(pack.values[j], j);
       return write_pack(y + first, pack);
@@ -49,8 +49,9 @@ void dropout_cuda(CudaStream& stream, ConstView x, double p, RandomKey key, View
   dispatch(Floats{}, x.dtype, "dropout", [&]<class T>(Type<T>) {
     constexpr int V = std::max(4, kPack<T>);
     const auto scale = Compute<T>(p < 1 ? 1 / (1 - p) : 0);
-    const bool packed = key.first % V == 0 && aligned(x.data, V * sizeof(T)) && aligned(y.data, V * sizeof(T));
-    const int64_t threads = (int64_t(key.first % V) + x.numel() + V - 1) / V;
+    const bool packed = aligned(x.data, V * sizeof(T)) && aligned(y.data, V * sizeof(T));
+    const int64_t before = key.place ? V - 1 : int64_t(key.first % V);  // elements of thread 0 before element 0
+    const int64_t threads = (before + x.numel() + V - 1) / V;
     for_each(stream, "dropout", threads, 1, Drop<V, T>{key, threshold, scale, x.as<T>(), y.as<T>(), x.numel(), packed});
   });
 }

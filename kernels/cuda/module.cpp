@@ -33,9 +33,15 @@ void install() {
   install_indexing();
 }
 
-constexpr CudaModule table = {
-    kVersion,           install,  cuda_device_count, make_cuda_stream, describe_cuda_device, cuda_bus_id,
-    cuda_pinned_memory, open_nccl};
+constexpr CudaModule table = {kVersion,
+                              install,
+                              cuda_device_count,
+                              make_cuda_stream,
+                              describe_cuda_device,
+                              cuda_bus_id,
+                              cuda_pinned_memory,
+                              make_cuda_copy_stream,
+                              open_nccl};
 
 }  // namespace
 }  // namespace rstorch::kernels

@@ -27,6 +27,9 @@ struct CudaModule {
   // Host memory that the device copies to and from without a detour. A block given back may still be copied from by
   // work that is queued: synchronize before the host writes to what was allocated. Never destroyed.
   Allocator& (*pinned_memory)(int device);
+  // A queue that works beside the others, for copies: what it shares memory with waits for its marks. It must not take
+  // memory of the device, which is handed out in the order of the others' work.
+  std::unique_ptr<CudaStream> (*make_copy_stream)(int device);
   // Opens NCCL when it is first asked for. Null where it cannot be used; `why_none` then names what is missing.
   const NcclApi* (*nccl)(std::string& why_none);
 };

@@ -12,11 +12,11 @@ namespace {
 // A block of the cipher a thread. make(block, values) turns it into N elements of type V.
 template <int N, class V, class T, class Make>
 __global__ void generate(RandomKey key, Make make, int64_t count, T* y) {
-  const uint64_t block = key.first / N + uint64_t(blockIdx.x) * blockDim.x + threadIdx.x;
+  const uint64_t first = first_of(key), block = first / N + uint64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   V values[N];
   make(Philox(key).block(block), values);
   for (int j = 0; j < N; ++j) {
-    const int64_t i = int64_t(block * N + uint64_t(j) - key.first);
+    const int64_t i = int64_t(block * N + uint64_t(j) - first);
     if (i >= 0 && i < count) y[i] = convert<T>(values[j]);
   }
 }
@@ -28,7 +28,8 @@ void generate_all(CudaStream& stream, std::string_view name, RandomKey key, Make
   for (int64_t done = 0; done < y.numel(); done += kMost) {
     const int64_t count = std::min(kMost, y.numel() - done);
     key.first = first + uint64_t(done);
-    const auto blocks = uint32_t((key.first % N + uint64_t(count) + N - 1) / N);
+    const uint64_t before = key.place ? N - 1 : key.first % N;
+    const auto blocks = uint32_t((before + uint64_t(count) + N - 1) / N);
     launch(stream, name, blocks, generate<N, V, T, Make>, key, make, count, y.as<T>() + done);
   }
 }

@@ -5,6 +5,7 @@
 
 #include "autograd/meta.h"
 #include "autograd/node.h"
+#include "base/last_op.h"
 #include "tensor/arithmetic.h"
 
 namespace rstorch {
@@ -163,6 +164,7 @@ void run_pass(Node& root, const Tensor& seed, bool retain_graph) {
         throw AutogradError(format("{}: backward ran through this graph before and its saved tensors are gone", node.name),
                             "pass retain_graph = true to the first backward, or run the forward pass again");
       }
+      last_op = node.name;
       Grads grads = node.backward(Saved(node), dy);
       dy = {};
       if (grads.size() != node.inputs.size()) {

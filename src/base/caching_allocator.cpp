@@ -27,12 +27,25 @@ Bin bin_of(size_t bytes) {
   return {size_t(power) * 4 + step - 1, rounded};
 }
 
+// What bin_of() gives for the bin of this index.
+size_t bytes_of_bin(size_t index) {
+  const size_t power_of_two = size_t(1) << (index / 4);
+  return power_of_two + (index % 4 + 1) * std::max<size_t>(power_of_two / 4, 16);
+}
+
+std::string text(size_t bytes) {
+  constexpr size_t kMiB = size_t(1) << 20, kGiB = size_t(1) << 30;
+  if (bytes < kMiB) return format("{} bytes", bytes);
+  return bytes < kGiB ? format("{:.1f} MiB", double(bytes) / double(kMiB))
+                      : format("{:.2f} GiB", double(bytes) / double(kGiB));
+}
+
 }  // namespace
 
 void* CachingAllocator::allocate(size_t bytes) {
   if (bytes == 0) return nullptr;
   // A wrapped or absurd size must not reach the bins.
-  if (bytes > kLargest) throw OutOfMemoryError(format("cannot allocate {} bytes on {}", bytes, place()));
+  if (bytes > kLargest) throw OutOfMemoryError(format("cannot allocate {} on {}", text(bytes), place()));
   const Bin bin = bin_of(bytes);
   const std::lock_guard lock(mutex_);
   ++stats_.allocations;
@@ -56,8 +69,8 @@ void* CachingAllocator::fresh_block(size_t block_bytes, size_t wanted_bytes) {
     memory = from_system(block_bytes);
   }
   if (memory == nullptr) {
-    throw OutOfMemoryError(format("cannot allocate {} bytes on {}: {} bytes are in use, at most {} were", wanted_bytes,
-                                  place(), stats_.live_bytes, stats_.peak_bytes),
+    throw OutOfMemoryError(format("cannot allocate {} on {}: {} are in use, at most {} were", text(wanted_bytes),
+                                  place(), text(stats_.live_bytes), text(stats_.peak_bytes)),
                            "use a smaller batch_size or model");
   }
   stats_.reserved_bytes += block_bytes;
@@ -73,7 +86,7 @@ void CachingAllocator::release(void* memory, size_t bytes) noexcept {
     free_[bin.index].push_back(memory);
   } catch (const std::bad_alloc&) {  // no memory for the list itself
     stats_.reserved_bytes -= bin.bytes;
-    to_system(memory);
+    to_system(memory, bin.bytes);
   }
 }
 
@@ -94,9 +107,9 @@ void CachingAllocator::trim() {
 
 void CachingAllocator::give_back_cached() noexcept {
   stats_.reserved_bytes = stats_.live_bytes;
-  for (auto& blocks : free_) {
-    for (void* memory : blocks) to_system(memory);
-    blocks.clear();
+  for (size_t i = 0; i < free_.size(); ++i) {
+    for (void* memory : free_[i]) to_system(memory, bytes_of_bin(i));
+    free_[i].clear();
   }
 }
 

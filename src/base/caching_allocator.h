@@ -25,15 +25,16 @@ class CachingAllocator : public Allocator {
 
   // Null where there is no memory left. At least 64-byte aligned.
   virtual void* from_system(size_t bytes) = 0;
-  virtual void to_system(void* memory) noexcept = 0;
+  virtual void to_system(void* memory, size_t bytes) noexcept = 0;
   // What an error says about the place: "cpu".
   virtual std::string place() const = 0;
+  // For from_system() where that finds no memory; it is called for a second time after this anyway.
+  void give_back_cached() noexcept;
 
  private:
   static constexpr size_t kBins = 4 * 48;  // four sizes per power of two
 
   void* fresh_block(size_t block_bytes, size_t wanted_bytes);
-  void give_back_cached() noexcept;
 
   mutable std::mutex mutex_;
   std::array<std::vector<void*>, kBins> free_;

@@ -4,7 +4,7 @@
 
 namespace rstorch {
 
-void CpuStream::copy_bytes(void* to, const void* from, size_t bytes) {
+void CpuStream::copy(void* to, const void* from, size_t bytes) {
   if (bytes > 0) std::memcpy(to, from, bytes);
 }
 

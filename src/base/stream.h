@@ -5,9 +5,12 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
+#include <memory>
 #include <string_view>
 
 #include "base/device.h"
+#include "base/no_host_sync.h"
 
 namespace rstorch {
 
@@ -52,9 +55,15 @@ class Stream {
   // it came from.
   void set_allocator(Allocator* allocator) { allocator_ = allocator; }
   // Blocks the host until all queued work is done.
-  virtual void synchronize() {}
-  // Copies bytes between host and device, or within the device, in stream order. `kind` is told by the pointers.
-  virtual void copy_bytes(void* to, const void* from, size_t bytes) = 0;
+  void synchronize() {
+    if (no_host_sync_) no_host_sync_->found(device_, "waits for");
+    wait();
+  }
+  // Copies bytes between host and device, in stream order. Which way is told by the pointers.
+  void copy_bytes(void* to, const void* from, size_t bytes) {
+    if (no_host_sync_) no_host_sync_->found(device_, "copies between the host and");
+    copy(to, from, bytes);
+  }
 
   // Whether products and convolutions of f32 may round their factors to TF32, which keeps 10 bits of the fraction: on
   // GPUs that is several times faster.
@@ -65,17 +74,67 @@ class Stream {
   void set_observer(StreamObserver* observer) { observer_ = observer; }
 
  private:
+  friend class NoHostSync;
+  virtual void wait() {}
+  virtual void copy(void* to, const void* from, size_t bytes) = 0;
+
   Device device_;
   Allocator* allocator_;
   StreamObserver* observer_ = nullptr;
   bool allows_tf32_ = false;
+  NoHostSync* no_host_sync_ = nullptr;
 };
 
 // Runs work at once, on the calling thread and the OpenMP pool.
 class CpuStream final : public Stream {
  public:
   explicit CpuStream(Allocator* allocator) : Stream(kCPU, allocator) {}
-  void copy_bytes(void* to, const void* from, size_t bytes) override;
+
+ private:
+  void copy(void* to, const void* from, size_t bytes) override;
+};
+
+// Scratch memory that grows. What it has goes back to where it came from.
+class Workspace {
+ public:
+  Workspace() = default;
+  ~Workspace() { release(); }
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+
+  void* at_least(size_t bytes, Allocator& allocator) {
+    if (bytes <= bytes_) return memory_;
+    release();
+    memory_ = allocator.allocate(bytes);
+    bytes_ = bytes;
+    from_ = &allocator;
+    return memory_;
+  }
+
+ private:
+  void release() {
+    if (bytes_ > 0) from_->release(memory_, bytes_);
+    bytes_ = 0;
+  }
+
+  Allocator* from_ = nullptr;
+  void* memory_ = nullptr;
+  size_t bytes_ = 0;
+};
+
+// A place in the order of a stream's work.
+class DeviceEvent {
+ public:
+  virtual ~DeviceEvent() = default;
+  // Blocks the host until the device is there.
+  virtual void wait() = 0;
+};
+
+// Work that was recorded and can be done again and again, with the addresses that it was recorded with.
+class DeviceGraph {
+ public:
+  virtual ~DeviceGraph() = default;
+  virtual void launch() = 0;  // in the order of the stream that recorded it
 };
 
 // A CUDA stream. Made by the CUDA module only; the handles are opaque here so that no CUDA header is needed.
@@ -84,9 +143,24 @@ class CudaStream : public Stream {
   using Stream::Stream;
   // cudaStream_t; makes its device the calling thread's current one
   virtual void* handle() const = 0;
-  virtual void* blas_handle() = 0;            // cublasLtHandle_t; made on first use
-  virtual void* dnn_handle() = 0;             // cudnnHandle_t; made on first use
-  virtual void* workspace(size_t bytes) = 0;  // scratch memory, valid until the next call; in stream order
+  virtual void* blas_handle() = 0;  // cublasLtHandle_t; made on first use
+  virtual void* dnn_handle() = 0;   // cudnnHandle_t; made on first use
+  // Scratch memory, valid until the next call; in stream order.
+  void* workspace(size_t bytes) { return workspace_->at_least(bytes, allocator()); }
+  // Where that comes from for later calls; null: the stream's own. Must live as long as it is used.
+  void set_workspace(Workspace* workspace) { workspace_ = workspace ? workspace : &own_workspace_; }
+
+  // Records what `work` queues, which is not done. Throws what `work` throws, and DeviceError where something cannot be
+  // recorded: waits, copies from ordinary memory, memory of the system. Either way the stream then works as before.
+  virtual std::unique_ptr<DeviceGraph> capture(const std::function<void()>& work) = 0;
+  // Where the work ends that was queued so far.
+  virtual std::unique_ptr<DeviceEvent> mark() = 0;
+  // Later work begins when the device is there; the host does not wait.
+  virtual void wait_for(const DeviceEvent& event) = 0;
+
+ private:
+  Workspace own_workspace_;
+  Workspace* workspace_ = &own_workspace_;
 };
 
 }  // namespace rstorch

@@ -25,8 +25,8 @@ RandomKey RandomScope::dropout_key(uint32_t layer) {
           .purpose = Purpose::dropout,
           .layer = layer | (call << kCallShift),
           .step = settings.step,
-          .device_step = settings.device_step,
-          .first = settings.first_sample};
+          .first = settings.first_sample,
+          .place = settings.place};
 }
 
 void number_layers(Module& module) {

@@ -18,8 +18,8 @@ class RandomScope {
   struct Settings {
     uint64_t seed = 0;
     uint64_t step = 0;
-    const uint64_t* device_step = nullptr;  // added to step when kernels run; see RandomKey
-    uint64_t first_sample = 0;              // global index of the first sample of this batch
+    uint64_t first_sample = 0;         // global index of the first sample of this batch
+    const StepPlace* place = nullptr;  // added to both when kernels run
   };
   // Current on this thread until it goes out of scope; scopes nest.
   explicit RandomScope(const Settings& settings);

@@ -92,7 +92,8 @@ Tensor scaled_dot_product_attention(const Tensor& given_query, const Tensor& giv
   const double scale = options.scale.value_or(1 / std::sqrt(double(features)));
   // As of dropout(probabilities, dropout_p, key).
   RandomKey random = options.key;
-  random.first *= uint64_t(scores.numel() / std::max<int64_t>(scores[0], 1));
+  random.sample_size = uint64_t(scores.numel() / std::max<int64_t>(scores[0], 1));
+  random.first *= random.sample_size;
   const auto arguments = [scale, random, is_causal = options.is_causal, p = options.dropout_p](
                              const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& m) {
     return kernels::Attention{q.view(), k.view(), v.view(), m.view(), is_causal, scale, p, random};

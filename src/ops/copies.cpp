@@ -17,8 +17,9 @@ Tensor clone(const Tensor& x) {
 }
 
 Tensor contiguous(const Tensor& x) {
+  if (x.defined() && x.is_contiguous()) return x;  // and the operation that asks stays the last that began
   Op("contiguous").require_defined("x", x);
-  return x.is_contiguous() ? x : clone(x);
+  return clone(x);
 }
 
 Tensor to(const Tensor& x, DType dtype) {

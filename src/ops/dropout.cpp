@@ -23,7 +23,8 @@ Tensor dropout(const Tensor& x, double p, const RandomKey& key) {
   if (p == 0) return x;
   RandomKey elements = key;
   const int64_t samples = x.dim() > 0 ? std::max<int64_t>(x.shape()[0], 1) : 1;
-  elements.first = key.first * uint64_t(x.numel() / samples);
+  elements.sample_size = uint64_t(x.numel() / samples);
+  elements.first = key.first * elements.sample_size;
   return op.record(drop(op, x, p, elements), inputs(x), saves(),
                    [op, p, elements](const Saved&, const Tensor& dy) { return Grads{drop(op, dy, p, elements)}; });
 }

@@ -5,6 +5,7 @@
 
 #include "autograd/node.h"
 #include "base/error.h"
+#include "base/last_op.h"
 #include "tensor/runtime.h"
 #include "tensor/tensor.h"
 
@@ -12,7 +13,7 @@ namespace rstorch {
 
 class Op {
  public:
-  explicit Op(std::string_view name) : name_(name) {}
+  explicit Op(std::string_view name) : name_(name) { last_op = name; }
 
   std::string_view name() const { return name_; }
   // The stream that work on x goes to.

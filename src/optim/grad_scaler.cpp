@@ -57,7 +57,7 @@ void GradScaler::step(Optimizer& optimizer) {
     return std::ranges::any_of(unscaled_, [&](const Tensor& done) { return lies_in(done, gradient); });
   });
   unscale(scaled);
-  optimizer.set_leave_out(found_, left_out_);
+  guard(optimizer);
   optimizer.step();
 }
 

@@ -39,9 +39,10 @@ class GradScaler {
   void unscale(const std::vector<Tensor>& gradients);
   // bool, 0-d, until update(): a gradient that was unscaled is not finite.
   const Tensor& found_inf() const { return found_; }
+  // From now on the optimizer's updates are left out where unscale() found something, as step() has it.
+  void guard(Optimizer& optimizer) const { optimizer.set_leave_out(found_, left_out_); }
   // optimizer.step(), which leaves out all of it where unscale() found something; unscales first what unscale() was not
-  // called for. The optimizer's step counts then run ahead of its updates until settle(). From now on the scaler has to
-  // outlive it.
+  // called for. The optimizer's step counts then run ahead of its updates until settle().
   void step(Optimizer& optimizer);
   void update();
 

@@ -97,19 +97,13 @@ std::vector<Tensor> Optimizer::gradients() const {
   return out;
 }
 
-void Optimizer::step() {
+void Optimizer::prepare_step() {
   const NoGrad no_grad;
-  struct Update {
-    const Group* group;
-    const Slot* slot;
-    Tensor gradient;
-  };
-  std::vector<Update> updates;
+  updates_.clear();
   scalars_.clear();
   for (Group& group : groups_) {
     for (Slot& slot : group.slots) {
-      const Tensor gradient = slot.parameter.grad();
-      if (!gradient.defined()) continue;
+      if (!slot.parameter.grad().defined()) continue;
       make_state(slot, group.state_names.size());
       kernels::OptimScalars& scalars = scalars_.emplace_back(group.settings);
       scalars.lr = lr_of(group);
@@ -119,28 +113,34 @@ void Optimizer::step() {
         scalars.leave_out = static_cast<const bool*>(leave_out_.raw_data());
         scalars.left_out = static_cast<const int64_t*>(left_out_.raw_data());
       }
-      updates.push_back({&group, &slot, gradient.is_contiguous() ? gradient : copy_new(gradient)});
+      updates_.push_back({&group, &slot});
     }
   }
-  const kernels::OptimScalars* const scalars = device_scalars(updates.empty() ? kCPU : updates[0].gradient.device());
-  for (size_t i = 0; i < updates.size(); ++i) {
-    const auto& [group, slot, gradient] = updates[i];
+  if (!updates_.empty()) send_scalars(updates_[0].slot->parameter.device());
+}
+
+void Optimizer::update() {
+  const NoGrad no_grad;
+  for (size_t i = 0; i < updates_.size(); ++i) {
+    const auto& [group, slot] = updates_[i];
+    const Tensor grad = slot->parameter.grad(), gradient = grad.is_contiguous() ? grad : copy_new(grad);
+    const Device device = slot->parameter.device();
+    const auto* const scalars =
+        device.is_cuda() ? static_cast<const kernels::OptimScalars*>(device_scalars_.raw_data()) : scalars_.data();
     std::vector<View> state;
     for (const Tensor& tensor : slot->state) state.push_back(flat_view(tensor));
-    Stream& stream = current_stream(slot->parameter.device());
-    group->update(stream, scalars + i, flat_view(gradient), flat_view(slot->parameter), state);
+    group->update(current_stream(device), scalars + i, flat_view(gradient), flat_view(slot->parameter), state);
     slot->parameter.impl()->storage->bump_version();
   }
 }
 
-const kernels::OptimScalars* Optimizer::device_scalars(Device device) {
-  if (!device.is_cuda()) return scalars_.data();
+void Optimizer::send_scalars(Device device) {
+  if (!device.is_cuda()) return;
   const size_t bytes = scalars_.size() * sizeof(kernels::OptimScalars);
   if (!device_scalars_.defined() || device_scalars_.bytes() != bytes || device_scalars_.device() != device) {
     device_scalars_ = Tensor::empty({int64_t(bytes)}, {DType::u8, device});
   }
   current_stream(device).copy_bytes(device_scalars_.raw_data(), scalars_.data(), bytes);
-  return static_cast<const kernels::OptimScalars*>(device_scalars_.raw_data());
 }
 
 }  // namespace rstorch::optim

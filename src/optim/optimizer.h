@@ -42,7 +42,14 @@ class Optimizer {
   virtual ~Optimizer() = default;
   Optimizer(Optimizer&&) = default;
 
-  void step();
+  void step() {
+    prepare_step();
+    update();
+  }
+  // The two halves of a step, for one that is captured: what the host does and copies to the device, of the parameters
+  // that have a gradient by then; and what is queued to the device, the same each time.
+  void prepare_step();
+  void update();
   void zero_grad();
 
   // The rate of the first group; set_lr keeps the ratios of the others to it.
@@ -72,15 +79,21 @@ class Optimizer {
   void add_group(const std::vector<Tensor>& parameters, Group group);
 
  private:
-  // scalars_ where the kernels can read them: one copy per step. CUDA stages copies of less than 64 KiB from ordinary
-  // memory before the call returns, without waiting for the device, so the next step may overwrite scalars_.
-  const kernels::OptimScalars* device_scalars(Device device);
+  // What prepare_step() leaves to update().
+  struct Update {
+    const Group* group;
+    const Slot* slot;
+  };
+  // Copies scalars_ to where the kernels can read them: one copy per step. CUDA stages copies of less than 64 KiB from
+  // ordinary memory before the call returns, without waiting for the device, so the next step may overwrite scalars_.
+  void send_scalars(Device device);
 
   std::vector<Group> groups_;
   double lr_ = 0;
   double grad_scale_ = 1;
   Tensor leave_out_, left_out_;
-  std::vector<kernels::OptimScalars> scalars_;  // one per slot, refreshed by step()
+  std::vector<Update> updates_;
+  std::vector<kernels::OptimScalars> scalars_;  // one per update
   Tensor device_scalars_;                       // their copy where the parameters are not on the CPU
 };
 

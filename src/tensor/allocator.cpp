@@ -19,6 +19,6 @@ void* CachingCpuAllocator::from_system(size_t bytes) {
   return memory;
 }
 
-void CachingCpuAllocator::to_system(void* memory) noexcept { std::free(memory); }
+void CachingCpuAllocator::to_system(void* memory, size_t) noexcept { std::free(memory); }
 
 }  // namespace rstorch

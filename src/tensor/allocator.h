@@ -11,7 +11,7 @@ class CachingCpuAllocator final : public CachingAllocator {
 
  private:
   void* from_system(size_t bytes) override;
-  void to_system(void* memory) noexcept override;
+  void to_system(void* memory, size_t bytes) noexcept override;
   std::string place() const override { return "cpu"; }
 };
 

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/last_op.h"
 #include "kernels/copy.h"
 #include "kernels/random.h"
 #include "tensor/generator.h"
@@ -29,7 +30,13 @@ Tensor allocate(const Shape& shape, DType dtype, Device device) {
   fits &= !__builtin_mul_overflow(elements, int64_t(size_of(dtype)), &bytes);
   if (!fits) throw OutOfMemoryError(format("empty: shape {} has more bytes than a machine can address", shape.text()));
   auto impl = std::make_shared<TensorImpl>();
-  impl->storage = std::make_shared<Storage>(device, size_t(bytes));
+  try {
+    impl->storage = std::make_shared<Storage>(device, size_t(bytes));
+  } catch (const OutOfMemoryError& e) {
+    throw OutOfMemoryError(format("{}; for {} {}, after the operation {} began", e.what(), name_of(dtype),
+                                  shape.text(), last_op),
+                           e.hint());
+  }
   impl->shape = shape;
   impl->strides = contiguous_strides(shape);
   impl->dtype = dtype;
@@ -41,6 +48,7 @@ Tensor copy_of(const T* values, size_t count, const Shape& shape, Device device)
   if (int64_t(count) != shape.numel()) {
     throw ShapeError(format("from: {} values for shape {}, which has {} elements", count, shape.text(), shape.numel()));
   }
+  last_op = "from";
   Tensor x = allocate(shape, dtype_of<T>(), device);
   Stream& stream = current_stream(device);
   stream.copy_bytes(x.raw_data(), values, count * sizeof(T));

@@ -92,7 +92,9 @@ class MetaAllocator final : public Allocator {
 class MetaStream final : public Stream {
  public:
   explicit MetaStream(Allocator* allocator) : Stream(kMeta, allocator) {}
-  void copy_bytes(void*, const void*, size_t) override {}
+
+ private:
+  void copy(void*, const void*, size_t) override {}
 };
 
 }  // namespace
@@ -119,6 +121,9 @@ const std::string& why_unavailable() { return cuda_module().why; }
 std::string describe(int device) { return require_cuda({DeviceType::cuda, device}).describe(device); }
 std::string bus_id(int device) { return require_cuda({DeviceType::cuda, device}).bus_id(device); }
 Allocator& pinned_memory(int device) { return require_cuda({DeviceType::cuda, device}).pinned_memory(device); }
+std::unique_ptr<CudaStream> make_copy_stream(int device) {
+  return require_cuda({DeviceType::cuda, device}).make_copy_stream(device);
+}
 const NcclApi* nccl(std::string& why_none) {
   if (is_available()) return cuda_module().table->nccl(why_none);
   why_none = why_unavailable();

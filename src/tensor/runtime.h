@@ -24,6 +24,8 @@ std::string describe(int device);
 std::string bus_id(int device);  // "0000:3b:00.0": which GPU of the machine it is, for any process
 // Host memory that the device copies to and from without a detour; see CudaModule.
 Allocator& pinned_memory(int device);
+// A queue for copies that go on while the device computes; see CudaModule.
+std::unique_ptr<CudaStream> make_copy_stream(int device);
 // Null where NCCL cannot be used; `why_none` then names what is missing.
 const NcclApi* nccl(std::string& why_none);
 

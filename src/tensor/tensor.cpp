@@ -1,5 +1,6 @@
 #include "tensor/tensor.h"
 
+#include "base/last_op.h"
 #include "tensor/arithmetic.h"
 #include "tensor/runtime.h"
 
@@ -70,6 +71,7 @@ Scalar Tensor::item_scalar() const {
     throw ShapeError(format("item: the tensor has shape {}, wanted one element", shape().text()), "use to_vector() for many");
   }
   if (device().is_meta()) throw DeviceError("item: a meta tensor has no values");
+  last_op = "item";
   Scalar out = 0;
   dispatch(AllTypes{}, dtype(), "item", [&](auto type) {
     using T = typename decltype(type)::type;
@@ -86,6 +88,7 @@ Scalar Tensor::item_scalar() const {
 template <class T>
 std::vector<T> Tensor::to_vector() const {
   if (device().is_meta()) throw DeviceError("to_vector: a meta tensor has no values");
+  last_op = "to_vector";
   const Tensor x = is_contiguous() ? *this : copy_new(*this);
   std::vector<T> out(static_cast<size_t>(numel()));
   dispatch(AllTypes{}, dtype(), "to_vector", [&](auto type) {

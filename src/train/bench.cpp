@@ -141,6 +141,7 @@ ExchangeTime measure_exchange(const Experiment& experiment, const data::Dataset&
                          1e3;
   const dist::GroupPtr alone = dist::single();
   Learner own = make_learner(experiment, data, run_length(experiment, data), learner.device(), *alone);
+  own.stop_replaying();  // as the steps that it is compared with
   out.compute_ms =
       quantile(
           time_steps(options, group,
@@ -191,6 +192,7 @@ BenchResult run_bench(const Experiment& experiment, const BenchOptions& options,
   result.batch_size = batch.global_size;
   measure_steps(result, learner, batch, options, group);
   if (group.size() > 1) result.exchange = measure_exchange(experiment, *data, learner, batch, options, group);
+  learner.stop_replaying();  // launches and layers are seen one by one
   measure_kernels(result, learner, batch);
   measure_layers(result, learner, batch);
   double flops = 0;

@@ -7,7 +7,7 @@ namespace rstorch {
 
 Evaluator::Evaluator(nn::Module& model, const Arithmetic& arithmetic, const nn::Loss& loss,
                      const std::vector<MetricRegistry::Recipe>& metrics, Device device, dist::ProcessGroup& group)
-    : model_(model), arithmetic_(arithmetic), loss_(loss), device_(device), group_(group) {
+    : model_(model), arithmetic_(arithmetic), loss_(loss), device_(device), feeder_(device), group_(group) {
   for (const MetricRegistry::Recipe& recipe : metrics) metrics_.push_back(recipe.make());
 }
 
@@ -20,7 +20,7 @@ std::optional<Metrics> Evaluator::evaluate(const data::DataLoader& loader, const
   data::BatchStream batches = loader.stream(0, loader.size());
   while (const std::optional<data::Batch> batch = batches.next()) {
     if (interrupted && interrupted()) return {};
-    add(*batch);
+    add(feeder_.feed(*batch));
   }
 
   loss_mean_.merge_ranks(group_, device_);
@@ -31,8 +31,8 @@ std::optional<Metrics> Evaluator::evaluate(const data::DataLoader& loader, const
 }
 
 void Evaluator::add(const data::Batch& batch) {
-  const Tensor output = arithmetic_.run(model_, batch.x.to(device_));
-  const Tensor y = loss_.target_for(output, batch.y.to(device_));
+  const Tensor output = arithmetic_.run(model_, batch.x);
+  const Tensor y = loss_.target_for(output, batch.y);
   loss_mean_.add_sum(loss_.sum(output, y), loss_.count(output, y));
   const Tensor counted = loss_.counted(y);
   for (const auto& metric : metrics_) metric->add(output, y, counted);

@@ -12,6 +12,7 @@
 #include "nn/loss.h"
 #include "nn/module.h"
 #include "train/arithmetic.h"
+#include "train/batch_feeder.h"
 #include "train/metric.h"
 #include "train/metrics.h"
 
@@ -36,6 +37,7 @@ class Evaluator {
   const nn::Loss& loss_;
   std::vector<std::unique_ptr<Metric>> metrics_;
   Device device_;
+  BatchFeeder feeder_;
   dist::ProcessGroup& group_;
   Mean loss_mean_;
 };

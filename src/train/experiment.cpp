@@ -25,7 +25,6 @@ struct Later {
 constexpr Later kLater[] = {
     {"", "plugins", "plug-ins"},
     {"trainer", "ema", "averaging of weights"},
-    {"trainer", "graph", "captured steps"},
     {"logging", "tensorboard", "TensorBoard files"},
 };
 

@@ -4,8 +4,8 @@
 #include <limits>
 
 #include "autograd/grad_mode.h"
+#include "base/log.h"
 #include "dist/sync_batch_norm.h"
-#include "nn/random_scope.h"
 #include "ops/ops.h"
 #include "optim/clip.h"
 #include "train/fit_check.h"
@@ -37,6 +37,26 @@ optim::ParameterArena::Share share_of(const Experiment& experiment, const dist::
   return {.index = group.rank(), .count = group.size()};
 }
 
+std::unique_ptr<StepGraph> make_step_graph(const TrainerSection& settings, Device device, int ranks) {
+  if (!device.is_cuda() || settings.graph == GraphMode::off) return nullptr;
+  const bool checks_each = settings.on_nonfinite == OnNonFinite::skip;
+  if (ranks == 1 && !checks_each) return std::make_unique<StepGraph>(device, settings.graph);
+  if (settings.graph == GraphMode::on) {
+    logging::warning(format("trainer.graph: steps run without a CUDA graph: {}",
+                            checks_each ? "on_nonfinite: skip waits for each" : "there are several ranks"));
+  }
+  return nullptr;
+}
+
+// What else the user can do about it.
+[[noreturn]] void explain(const OutOfMemoryError& error, const data::Batch& batch) {
+  int64_t together = 0;
+  for (const data::Part& part : batch.parts) together = std::max(together, part.size);
+  throw OutOfMemoryError(format("{}; in a training step of {} samples at a time", error.what(), together),
+                         together > 1 ? format("set trainer.micro_batch_size: {}, or use a smaller model", together / 2)
+                                      : "use a smaller model");
+}
+
 }  // namespace
 
 optim::RunLength run_length(const Experiment& experiment, const data::Dataset& training_data) {
@@ -61,6 +81,8 @@ Learner::Learner(const Experiment& experiment, nn::BuiltModel model, const optim
                  dist::ProcessGroup& group)
     : seed_(experiment.seed()),
       device_(device),
+      graph_(make_step_graph(experiment.config.trainer, device, group.size())),
+      feeder_(device),
       group_(&group),
       max_norm_(experiment.config.trainer.clip_grad_norm),
       arithmetic_(experiment.config.trainer.precision, device),
@@ -72,12 +94,13 @@ Learner::Learner(const Experiment& experiment, nn::BuiltModel model, const optim
       optimizer_(optimizer_spec_.make(arena_->flat_groups())),
       schedule_(make_schedule(experiment, length)) {
   loss_->to(device_);
-  if (arithmetic_.wants_loss_scaling()) scaler_.emplace(device_);
+  if (arithmetic_.wants_loss_scaling()) scaler_.emplace(device_).guard(*optimizer_);
   if (group.size() > 1) {
     reducer_.emplace(group, *arena_, this->model(), size_t(experiment.config.distributed.bucket_mb) << 20);
     nn::SyncBatchNorm::convert_sync_batchnorm(this->model(), &group);
   }
   this->model().train();
+  arena_->collect_gradients();  // the optimizer is to know before a step that there will be one of each parameter
   for (const nn::NamedTensor& named : this->model().named_buffers()) {
     buffers_.push_back(named.tensor);
     const bool watched = is_floating(named.tensor.dtype()) && optim::all_finite({named.tensor}).item<bool>();
@@ -93,29 +116,64 @@ Learner make_learner(const Experiment& experiment, const data::Dataset& training
 }
 
 bool Learner::step(const data::Batch& batch, Guard guard) {
-  std::vector<Tensor> buffers_before;
-  if (guard == Guard::on) {
-    for (const Tensor& buffer : buffers_) buffers_before.push_back(buffer.clone());
+  try {
+    const data::Batch there = feeder_.feed(batch);
+    optimizer_->set_lr(schedule_->lr(step_));
+    const bool update = guard == Guard::on ? guarded_step(there) : free_step(there);
+    ++step_;
+    return update;
+  } catch (const OutOfMemoryError& error) {
+    explain(error, batch);
   }
-  optimizer_->set_lr(schedule_->lr(step_));
-  arena_->zero_grad();
-  const BatchLoss loss = group_->size() > 1 || batch.parts.size() > 1 ? backward_in_parts(batch) : backward(batch);
-  if (scaler_) scaler_->unscale(arena_->gradients());
-  if (max_norm_) optim::clip_norm(arena_->gradients(), *max_norm_);
-  const auto finite = [](const std::vector<Tensor>& tensors) { return optim::all_finite(tensors).item<bool>(); };
-  const bool leave_out =
-      guard == Guard::on && !scaler_ && !(finite({loss.value}) && finite(arena_->gradients()) && finite(statistics_));
-  for (size_t i = 0; i < buffers_before.size(); ++i) {
-    if (leave_out) buffers_[i].copy_(buffers_before[i]);
-    if (scaler_) buffers_[i].copy_(where(scaler_->found_inf(), buffers_before[i], buffers_[i]));
-  }
-  if (!leave_out) update(loss);
-  ++step_;
-  return !leave_out;
 }
 
-void Learner::update(const BatchLoss& loss) {
-  scaler_ ? scaler_->step(*optimizer_) : optimizer_->step();
+bool Learner::free_step(const data::Batch& batch) {
+  optimizer_->prepare_step();
+  const auto queue = [this](const data::Batch& inputs, const StepPlace* places) { queue_step(inputs, places); };
+  graph_ ? graph_->run(batch, uint64_t(step_), queue) : queue(batch, nullptr);
+  return true;
+}
+
+// Nothing here waits for the device, so that it can be recorded.
+void Learner::queue_step(const data::Batch& batch, const StepPlace* places) {
+  const BatchLoss loss = clipped_backward(batch, places);
+  optimizer_->update();
+  finish_update(loss);
+}
+
+bool Learner::guarded_step(const data::Batch& batch) {
+  std::vector<Tensor> buffers_before;
+  for (const Tensor& buffer : buffers_) buffers_before.push_back(buffer.clone());
+  if (scaler_) optimizer_->prepare_step();
+  const BatchLoss loss = clipped_backward(batch, nullptr);
+  if (scaler_) {  // which leaves out the update by itself
+    for (size_t i = 0; i < buffers_.size(); ++i) {
+      buffers_[i].copy_(where(scaler_->found_inf(), buffers_before[i], buffers_[i]));
+    }
+    optimizer_->update();
+    finish_update(loss);
+    return true;
+  }
+  const auto finite = [](const std::vector<Tensor>& tensors) { return optim::all_finite(tensors).item<bool>(); };
+  if (finite({loss.value}) && finite(arena_->gradients()) && finite(statistics_)) {
+    optimizer_->step();
+    finish_update(loss);
+    return true;
+  }
+  for (size_t i = 0; i < buffers_.size(); ++i) buffers_[i].copy_(buffers_before[i]);
+  return false;
+}
+
+Learner::BatchLoss Learner::clipped_backward(const data::Batch& batch, const StepPlace* places) {
+  arena_->zero_grad();
+  const bool in_parts = group_->size() > 1 || batch.parts.size() > 1;
+  const BatchLoss loss = in_parts ? backward_in_parts(batch, places) : backward(batch, places);
+  if (scaler_) scaler_->unscale(arena_->gradients());
+  if (max_norm_) optim::clip_norm(arena_->gradients(), *max_norm_);
+  return loss;
+}
+
+void Learner::finish_update(const BatchLoss& loss) {
   if (arena_->is_shared()) gather_parameters();
   // A sample whose update is left out was not trained with.
   const auto counted = [this](const Tensor& x) { return scaler_ ? masked_fill(x, scaler_->found_inf(), 0) : x; };
@@ -126,11 +184,15 @@ void Learner::update(const BatchLoss& loss) {
   if (scaler_) scaler_->update();
 }
 
-Learner::BatchLoss Learner::backward(const data::Batch& batch) {
-  const nn::RandomScope random(
-      {.seed = seed_, .step = uint64_t(step_), .first_sample = uint64_t(batch.parts[0].first)});
-  const Tensor output = arithmetic_.run(model(), batch.x.to(device_));
-  const Tensor y = loss_->target_for(output, batch.y.to(device_));
+nn::RandomScope::Settings Learner::random_at(const data::Part& part, const StepPlace* place) const {
+  if (place) return {.seed = seed_, .place = place};
+  return {.seed = seed_, .step = uint64_t(step_), .first_sample = uint64_t(part.first)};
+}
+
+Learner::BatchLoss Learner::backward(const data::Batch& batch, const StepPlace* places) {
+  const nn::RandomScope random(random_at(batch.parts[0], places));
+  const Tensor output = arithmetic_.run(model(), batch.x);
+  const Tensor y = loss_->target_for(output, batch.y);
   const Tensor loss = loss_->forward(output, y);
   loss.backward(scaler_ ? scaler_->factor() : Tensor());
   arena_->collect_gradients();
@@ -139,15 +201,16 @@ Learner::BatchLoss Learner::backward(const data::Batch& batch) {
 
 // Sums of parts and ranks add up; the mean is their sum over the count of the whole batch. So neither changes the
 // update.
-Learner::BatchLoss Learner::backward_in_parts(const data::Batch& batch) {
+Learner::BatchLoss Learner::backward_in_parts(const data::Batch& batch, const StepPlace* places) {
   const Tensor totals = Tensor::zeros({2}, {.dtype = DType::f64, .device = device_});
   BatchLoss whole{totals.select(0, 0), totals.select(0, 1)};
   dist::WorkPtr totals_work;
   int64_t offset = 0;
-  for (const data::Part& part : batch.parts) {
-    const nn::RandomScope random({.seed = seed_, .step = uint64_t(step_), .first_sample = uint64_t(part.first)});
-    const Tensor output = arithmetic_.run(model(), batch.x.narrow(0, offset, part.size).to(device_));
-    const Tensor y = loss_->target_for(output, batch.y.narrow(0, offset, part.size).to(device_));
+  for (size_t i = 0; i < batch.parts.size(); ++i) {
+    const data::Part& part = batch.parts[i];
+    const nn::RandomScope random(random_at(part, places ? places + i : nullptr));
+    const Tensor output = arithmetic_.run(model(), batch.x.narrow(0, offset, part.size));
+    const Tensor y = loss_->target_for(output, batch.y.narrow(0, offset, part.size));
     const Tensor loss = loss_->sum(output, y);
     whole.value.add_(loss.detach());
     whole.count.add_(loss_->count(output, y));
@@ -258,6 +321,7 @@ void Learner::load(const std::vector<NamedTensor>& model, const std::vector<Name
   optim::load_named_state(loaded_ ? *loaded_ : *optimizer_, *arena_, optimizer);
   training_loss_.reset();
   step_ = step;
+  if (graph_) graph_->forget();
 }
 
 }  // namespace rstorch

@@ -10,14 +10,17 @@
 #include "dist/reducer.h"
 #include "nn/loss.h"
 #include "nn/module.h"
+#include "nn/random_scope.h"
 #include "optim/grad_scaler.h"
 #include "optim/optimizer.h"
 #include "optim/parameter_arena.h"
 #include "optim/schedule.h"
 #include "train/arithmetic.h"
+#include "train/batch_feeder.h"
 #include "train/experiment.h"
 #include "train/metric.h"
 #include "train/safetensors.h"
+#include "train/step_graph.h"
 
 namespace rstorch {
 
@@ -42,6 +45,11 @@ class Learner {
   // counts all the same. Where losses are scaled, an update whose gradients are not finite is left out on the device,
   // with the guard or without.
   bool step(const data::Batch& batch, Guard guard = Guard::off);
+
+  // Whether a step of the usual batch is a replay now; see StepGraph.
+  bool replays() const { return graph_ && graph_->is_captured(); }
+  // From now on each step is queued anew: who hangs on modules or streams sees it.
+  void stop_replaying() { graph_.reset(); }
 
   int64_t steps() const { return step_; }
   double lr_of(int64_t step) const { return schedule_->lr(step); }
@@ -79,15 +87,23 @@ class Learner {
     Tensor value;
     Tensor count;
   };
-  BatchLoss backward(const data::Batch& batch);
-  BatchLoss backward_in_parts(const data::Batch& batch);
-  void update(const BatchLoss& loss);
+  // All take a batch on the device. With places, each part of it is there in the run, and `step_` is not looked at.
+  bool guarded_step(const data::Batch& batch);
+  bool free_step(const data::Batch& batch);
+  void queue_step(const data::Batch& batch, const StepPlace* places);
+  BatchLoss clipped_backward(const data::Batch& batch, const StepPlace* places);
+  BatchLoss backward(const data::Batch& batch, const StepPlace* places);
+  BatchLoss backward_in_parts(const data::Batch& batch, const StepPlace* places);
+  nn::RandomScope::Settings random_at(const data::Part& part, const StepPlace* place) const;
+  void finish_update(const BatchLoss& loss);
   std::vector<NamedTensor> gathered_state();
   void gather_parameters();
   void share_optimizer_state();
 
   uint64_t seed_;
   Device device_;
+  std::unique_ptr<StepGraph> graph_;  // null where steps are not replayed; what they took from it must go first
+  BatchFeeder feeder_;
   dist::ProcessGroup* group_;
   std::optional<double> max_norm_;
   Arithmetic arithmetic_;
@@ -98,7 +114,7 @@ class Learner {
   std::unique_ptr<optim::ParameterArena> arena_;
   std::optional<dist::Reducer> reducer_;  // with several ranks
   optim::OptimizerSpec optimizer_spec_;
-  std::optional<optim::GradScaler> scaler_;      // before the optimizer, which refers to it
+  std::optional<optim::GradScaler> scaler_;      // for fp16
   std::unique_ptr<optim::Optimizer> optimizer_;  // of this rank's share
   std::unique_ptr<optim::Optimizer> loaded_;     // of all shares, until they are given out
   std::unique_ptr<optim::Schedule> schedule_;

@@ -27,6 +27,12 @@ constexpr auto names_of(OnNonFinite) {
       {{OnNonFinite::stop, "stop"}, {OnNonFinite::skip, "skip"}, {OnNonFinite::rollback, "rollback"}});
 }
 
+// Whether steps on a GPU are replayed as a CUDA graph. automatic: where they can be.
+enum class GraphMode { automatic, on, off };
+constexpr auto names_of(GraphMode) {
+  return config::names<GraphMode>({{GraphMode::automatic, "auto"}, {GraphMode::on, "on"}, {GraphMode::off, "off"}});
+}
+
 // Which direction of a metric is better. automatic: as the metric itself says.
 enum class Mode { automatic, min, max };
 constexpr auto names_of(Mode) {
@@ -60,6 +66,7 @@ struct TrainerSection {
   std::optional<int64_t> max_steps;
   std::optional<Duration> max_time;
   Precision precision = Precision::fp32;
+  GraphMode graph = GraphMode::automatic;
   std::optional<int64_t> micro_batch_size;
   std::optional<double> clip_grad_norm;
   std::optional<EarlyStopping> early_stopping;
@@ -76,6 +83,8 @@ struct TrainerSection {
     field("precision", &TrainerSection::precision,
           "Arithmetic of forward and backward passes on a GPU; parameters stay fp32. tf32: products; bf16, fp16: mixed "
           "precision, for fp16 with dynamic loss scaling. A CPU computes in fp32.");
+    field("graph", &TrainerSection::graph,
+          "Steps on a GPU are recorded once and replayed as a CUDA graph: auto where that is possible, on or off.");
     field("micro_batch_size", &TrainerSection::micro_batch_size,
           "Samples at a time: the gradients of a batch are added up from such parts.", config::positive);
     field("clip_grad_norm", &TrainerSection::clip_grad_norm, "Largest norm of all gradients together.",

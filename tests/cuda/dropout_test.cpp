@@ -37,11 +37,20 @@ TEST_CASE("dropout on cuda and cpu") {
   }
 }
 
-TEST_CASE("dropout on cuda adds the step that the device keeps") {
-  const Tensor x = Tensor::ones({1000}), on_cuda = x.to("cuda");
-  const Tensor step = Tensor::full({1}, 30, {kInt64, "cuda"});
-  const RandomKey split = {
-      .seed = 7, .purpose = Purpose::dropout, .step = 11, .device_step = step.view().as<uint64_t>()};
-  const RandomKey whole = {.seed = 7, .purpose = Purpose::dropout, .step = 41};
-  check_close(drop(on_cuda, 0.4, split), drop(x, 0.4, whole), "step 11 + 30");
+TEST_CASE("random kernels on cuda add the place in the run that the device keeps") {
+  for (const int64_t sample : {0, 1, 2, 8}) {
+    const Tensor numbers = Tensor::from({int64_t(30), sample}).to("cuda");
+    const auto* const place = numbers.view().as<StepPlace>();
+    const RandomKey split = {
+        .seed = 7, .purpose = Purpose::dropout, .step = 11, .first = 2, .place = place, .sample_size = 7};
+    const RandomKey whole = {.seed = 7, .purpose = Purpose::dropout, .step = 41, .first = 2 + 7 * uint64_t(sample)};
+    for (const DType dtype : {kFloat32, kFloat64}) {
+      const Tensor x = Tensor::ones({1000}, {dtype}), on_cuda = x.to("cuda");
+      const std::string what = format("step 11 + 30, first element 2 + 7 * {}, {}", sample, name_of(dtype));
+      check_close(drop(on_cuda, 0.4, split), drop(x, 0.4, whole), what);
+      fill_uniform(on_cuda, split, 0, 1);
+      fill_uniform(x, whole, 0, 1);
+      check_close(on_cuda, x, what);
+    }
+  }
 }

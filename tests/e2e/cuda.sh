@@ -53,4 +53,14 @@ train cpu on_cpu trainer.max_epochs=4 trainer.precision=bf16
 expect_text "$work/err" "precision: fp32 (CPUs compute bf16 as fp32)"
 same_end "$work/cpu/iris_mlp" "$work/on_cpu/iris_mlp"
 passed=$((passed + 2))
+
+# Steps as a CUDA graph, also from where a resume begins, and without.
+train cuda graph trainer.max_epochs=2 trainer.graph=on
+train cuda steps trainer.max_epochs=2 trainer.graph=off
+same_end "$work/graph/iris_mlp" "$work/steps/iris_mlp"
+train cuda graph trainer.max_epochs=3 trainer.graph=on --resume
+train cuda steps trainer.max_epochs=3 trainer.graph=off --resume
+same_end "$work/graph/iris_mlp" "$work/steps/iris_mlp"
+if grep -q 'without a CUDA graph' "$work/graph/iris_mlp/train.log"; then fail "no graph: $(cat "$work/graph/iris_mlp/train.log")"; fi
+passed=$((passed + 2))
 echo "$passed passed, 0 failed"

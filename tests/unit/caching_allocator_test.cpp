@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include "base/error.h"
+#include "base/memory_pool.h"
 
 using namespace rstorch;
 
@@ -30,8 +31,9 @@ class ScriptedAllocator final : public CachingAllocator {
     blocks_[memory] = bytes;
     return memory;
   }
-  void to_system(void* memory) noexcept override {
-    left_ += blocks_.at(memory);
+  void to_system(void* memory, size_t bytes) noexcept override {
+    CHECK(blocks_.at(memory) == bytes);
+    left_ += bytes;
     blocks_.erase(memory);
     std::free(memory);
   }
@@ -92,7 +94,7 @@ TEST_CASE("an error of memory names place, size and what is in use; after it the
     FAIL("nothing was thrown");
   } catch (const OutOfMemoryError& e) {
     CHECK(std::string(e.what()) ==
-          "cannot allocate 4096 bytes on the script: 2048 bytes are in use, at most 2048 were");
+          "cannot allocate 4096 bytes on the script: 2048 bytes are in use, at most 2048 bytes were");
     CHECK(e.exit_code() == ExitCode::out_of_memory);
   }
   memory.release(block, 2048);
@@ -111,4 +113,32 @@ TEST_CASE("peak and trim") {
   CHECK(memory.taken() == 1);
   CHECK(memory.stats().reserved_bytes == 2048);
   memory.release(b, 2048);
+}
+
+TEST_CASE("a pool keeps what it has for itself, until it ends") {
+  ScriptedAllocator memory(1 << 20);
+  {
+    MemoryPool pool(memory);
+    void* const block = pool.allocate(1000);
+    pool.release(block, 1000);
+    CHECK(memory.allocate(1000) != block);
+    CHECK(pool.allocate(1000) == block);
+    pool.release(block, 1000);
+    CHECK(memory.stats().live_bytes == 2 * 1024);
+    CHECK(pool.stats().system_allocations == 1);
+  }
+  CHECK(memory.stats().live_bytes == 1024);
+  CHECK(memory.stats().system_allocations == 2);
+}
+
+TEST_CASE("a pool gives its free blocks back before an allocation fails, and the error is its source's") {
+  ScriptedAllocator memory(4096);
+  MemoryPool pool(memory);
+  pool.release(pool.allocate(2048), 2048);
+  void* const large = pool.allocate(4096);
+  CHECK(large != nullptr);
+  CHECK_THROWS_WITH_AS(pool.allocate(64),
+                       "cannot allocate 64 bytes on the script: 4096 bytes are in use, at most 4096 bytes were",
+                       OutOfMemoryError);
+  pool.release(large, 4096);
 }

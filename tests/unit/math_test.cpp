@@ -131,11 +131,13 @@ TEST_CASE("streams differ in every part of their key") {
   other = key;
   other.step = 4;
   CHECK_NE(first_word(key), first_word(other));
-  const uint64_t device_step = 3;
+  const StepPlace place = {.step = 3, .first_sample = 7};
   other = key;
   other.step = 0;
-  other.device_step = &device_step;
+  other.place = &place;
+  other.sample_size = 5;
   CHECK_EQ(first_word(key), first_word(other));
+  CHECK_EQ(kernels::first_of(other), 35);
 }
 
 TEST_CASE("an exception in one piece of a loop is the caller's") {

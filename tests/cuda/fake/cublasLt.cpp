@@ -11,8 +11,8 @@ namespace {
 struct Product {
   int64_t m, n, k;
   bool transposed_a, transposed_b;
-  const FakeMatrix &a, &b, &d;
-  const FakeOperation& operation;
+  FakeMatrix a, b, d;
+  FakeOperation operation;
 };
 
 // bias[j] = sum_k b[k, j].
@@ -149,7 +149,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, const void*, const void* a,
                               cublasLtMatrixLayout_t in_a, const void* b, cublasLtMatrixLayout_t in_b, const void*,
                               const void*, cublasLtMatrixLayout_t, void* d, cublasLtMatrixLayout_t in_d,
-                              const cublasLtMatmulAlgo_t*, void* workspace, size_t bytes, cudaStream_t) {
+                              const cublasLtMatmulAlgo_t*, void* workspace, size_t bytes, cudaStream_t stream) {
   const bool transposed_a = operation->transa == CUBLAS_OP_T, transposed_b = operation->transb == CUBLAS_OP_T;
   const Product p = {in_d->rows,   in_d->columns, transposed_a ? in_a->rows : in_a->columns,
                      transposed_a, transposed_b,  *in_a,
@@ -158,20 +158,18 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, 
       (transposed_a ? in_a->columns : in_a->rows) == p.m && (transposed_b ? in_b->columns : in_b->rows) == p.k &&
       (transposed_b ? in_b->rows : in_b->columns) == p.n && in_a->batch == in_d->batch && in_b->batch == in_d->batch;
   if (!fits) return CUBLAS_STATUS_INVALID_VALUE;
-  std::memset(workspace, 0xff, bytes);  // whoever kept something there shows
-  switch (in_a->type) {
-    case CUDA_R_32F:
-      multiply_batch<float, float>(p, a, b, d);
-      break;
-    case CUDA_R_64F:
-      multiply_batch<double, double>(p, a, b, d);
-      break;
-    case CUDA_R_16BF:
-      multiply_batch<rstorch::bf16, float>(p, a, b, d);
-      break;
-    case CUDA_R_16F:
-      multiply_batch<rstorch::f16, float>(p, a, b, d);
-      break;
-  }
+  fake_cuda::submit(stream, [=, type = in_a->type] {
+    std::memset(workspace, 0xff, bytes);  // whoever kept something there shows
+    switch (type) {
+      case CUDA_R_32F:
+        return multiply_batch<float, float>(p, a, b, d);
+      case CUDA_R_64F:
+        return multiply_batch<double, double>(p, a, b, d);
+      case CUDA_R_16BF:
+        return multiply_batch<rstorch::bf16, float>(p, a, b, d);
+      case CUDA_R_16F:
+        return multiply_batch<rstorch::f16, float>(p, a, b, d);
+    }
+  });
   return CUBLAS_STATUS_SUCCESS;
 }

@@ -1,5 +1,7 @@
 // A CUDA runtime that is the CPU: what kernels/cuda calls of it, so that its kernels and its host code can be run and
-// tested where there is no GPU. One device with 1 GiB of memory; every launch is done before it returns.
+// tested where there is no GPU. One device with 1 GiB of memory. The first stream does its work at once; others, and
+// with RSTORCH_FAKE_CUDA_LATE in the environment all, put it off until somebody waits for it. A stream that captures
+// keeps what it is given, as CUDA does.
 #pragma once
 
 #include <algorithm>
@@ -11,15 +13,23 @@ inline constexpr int CUDART_VERSION = 13000;
 
 enum cudaError_t {
   cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
   cudaErrorInsufficientDriver = 35,
   cudaErrorInvalidDeviceFunction = 98,
   cudaErrorNoKernelImageForDevice = 209,
+  cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureInvalidated = 901,
 };
-enum cudaMemcpyKind { cudaMemcpyDefault = 4 };
+enum cudaMemcpyKind { cudaMemcpyDeviceToDevice = 3, cudaMemcpyDefault = 4 };
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
 inline constexpr unsigned cudaStreamNonBlocking = 1;
+inline constexpr unsigned cudaEventDisableTiming = 2;
 inline constexpr unsigned cudaHostAllocPortable = 1;
 using cudaStream_t = struct FakeStream*;
+using cudaEvent_t = struct FakeEvent*;
+using cudaGraph_t = struct FakeGraph*;
+using cudaGraphExec_t = struct FakeGraphExec*;
 
 struct cudaDeviceProp {
   char name[256];
@@ -41,7 +51,19 @@ cudaError_t cudaFreeHost(void* memory);
 cudaError_t cudaDeviceGetPCIBusId(char* text, int length, int device);
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* ready, cudaGraph_t graph, unsigned long long flags);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream);
 
@@ -56,6 +78,9 @@ namespace fake_cuda {
 
 inline constexpr unsigned kBlockThreads = 256, kWarpThreads = 32;
 inline const dim3 kBlockSize{kBlockThreads};
+
+// Work of a stream, which has to hold all that it needs.
+void submit(cudaStream_t stream, std::function<void()> work);
 
 // How many threads have come, and how often all had.
 struct Barrier {

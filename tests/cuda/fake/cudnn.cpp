@@ -114,14 +114,17 @@ void spoil(void* workspace, size_t bytes) {
 
 const char* cudnnGetErrorString(cudnnStatus_t) { return "a fake status"; }
 cudnnStatus_t cudnnCreate(cudnnHandle_t* handle) {
-  *handle = reinterpret_cast<cudnnHandle_t>(std::malloc(1));
+  *handle = new FakeDnn{};
   return CUDNN_STATUS_SUCCESS;
 }
 cudnnStatus_t cudnnDestroy(cudnnHandle_t handle) {
-  std::free(handle);
+  delete handle;
   return CUDNN_STATUS_SUCCESS;
 }
-cudnnStatus_t cudnnSetStream(cudnnHandle_t, cudaStream_t) { return CUDNN_STATUS_SUCCESS; }
+cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream) {
+  handle->stream = stream;
+  return CUDNN_STATUS_SUCCESS;
+}
 
 cudnnStatus_t cudnnCreateTensorDescriptor(cudnnTensorDescriptor_t* tensor) {
   *tensor = new FakeTensor{};
@@ -197,49 +200,55 @@ cudnnStatus_t cudnnGetConvolutionBackwardFilterAlgorithm_v7(cudnnHandle_t, cudnn
 }
 
 // alpha is 1 and beta 0 in all calls of kernels/cuda.
-cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t, const void*, cudnnTensorDescriptor_t in_x, const void* x,
+cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void*, cudnnTensorDescriptor_t in_x, const void* x,
                                       cudnnFilterDescriptor_t in_w, const void* w,
                                       cudnnConvolutionDescriptor_t convolution, cudnnConvolutionFwdAlgo_t,
                                       void* workspace, size_t bytes, const void*, cudnnTensorDescriptor_t in_y,
                                       void* y) {
   if (!fits(*in_x, *in_w, *convolution, *in_y) || bytes < kWorkspace) return CUDNN_STATUS_BAD_PARAM;
-  spoil(workspace, bytes);
-  dispatch(in_x->type, [&]<class T>(T) {
-    accumulate<T>(*in_y, y, [&](Sum<T>* sums) {
-      for_each_product(*in_x, *in_w, *convolution, *in_y, [&](int64_t at_x, int64_t at_w, int64_t at_y) {
-        sums[at_y] += factor<T>(*convolution, x, at_x) * factor<T>(*convolution, w, at_w);
+  fake_cuda::submit(handle->stream, [=, x_shape = *in_x, w_shape = *in_w, y_shape = *in_y, c = *convolution] {
+    spoil(workspace, bytes);
+    dispatch(x_shape.type, [&]<class T>(T) {
+      accumulate<T>(y_shape, y, [&](Sum<T>* sums) {
+        for_each_product(x_shape, w_shape, c, y_shape, [&](int64_t at_x, int64_t at_w, int64_t at_y) {
+          sums[at_y] += factor<T>(c, x, at_x) * factor<T>(c, w, at_w);
+        });
       });
     });
   });
   return CUDNN_STATUS_SUCCESS;
 }
-cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t, const void*, cudnnFilterDescriptor_t in_w, const void* w,
-                                           cudnnTensorDescriptor_t in_dy, const void* dy,
+cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const void*, cudnnFilterDescriptor_t in_w,
+                                           const void* w, cudnnTensorDescriptor_t in_dy, const void* dy,
                                            cudnnConvolutionDescriptor_t convolution, cudnnConvolutionBwdDataAlgo_t,
                                            void* workspace, size_t bytes, const void*, cudnnTensorDescriptor_t in_dx,
                                            void* dx) {
   if (!fits(*in_dx, *in_w, *convolution, *in_dy) || bytes < kWorkspace) return CUDNN_STATUS_BAD_PARAM;
-  spoil(workspace, bytes);
-  dispatch(in_dx->type, [&]<class T>(T) {
-    accumulate<T>(*in_dx, dx, [&](Sum<T>* sums) {
-      for_each_product(*in_dx, *in_w, *convolution, *in_dy, [&](int64_t at_x, int64_t at_w, int64_t at_y) {
-        sums[at_x] += factor<T>(*convolution, dy, at_y) * factor<T>(*convolution, w, at_w);
+  fake_cuda::submit(handle->stream, [=, dx_shape = *in_dx, dy_shape = *in_dy, w_shape = *in_w, c = *convolution] {
+    spoil(workspace, bytes);
+    dispatch(dx_shape.type, [&]<class T>(T) {
+      accumulate<T>(dx_shape, dx, [&](Sum<T>* sums) {
+        for_each_product(dx_shape, w_shape, c, dy_shape, [&](int64_t at_x, int64_t at_w, int64_t at_y) {
+          sums[at_x] += factor<T>(c, dy, at_y) * factor<T>(c, w, at_w);
+        });
       });
     });
   });
   return CUDNN_STATUS_SUCCESS;
 }
-cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t, const void*, cudnnTensorDescriptor_t in_x, const void* x,
-                                             cudnnTensorDescriptor_t in_dy, const void* dy,
+cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const void*, cudnnTensorDescriptor_t in_x,
+                                             const void* x, cudnnTensorDescriptor_t in_dy, const void* dy,
                                              cudnnConvolutionDescriptor_t convolution, cudnnConvolutionBwdFilterAlgo_t,
                                              void* workspace, size_t bytes, const void*, cudnnFilterDescriptor_t in_dw,
                                              void* dw) {
   if (!fits(*in_x, *in_dw, *convolution, *in_dy) || bytes < kWorkspace) return CUDNN_STATUS_BAD_PARAM;
-  spoil(workspace, bytes);
-  dispatch(in_x->type, [&]<class T>(T) {
-    accumulate<T>(*in_dw, dw, [&](Sum<T>* sums) {
-      for_each_product(*in_x, *in_dw, *convolution, *in_dy, [&](int64_t at_x, int64_t at_w, int64_t at_y) {
-        sums[at_w] += factor<T>(*convolution, x, at_x) * factor<T>(*convolution, dy, at_y);
+  fake_cuda::submit(handle->stream, [=, dw_shape = *in_dw, dy_shape = *in_dy, x_shape = *in_x, c = *convolution] {
+    spoil(workspace, bytes);
+    dispatch(x_shape.type, [&]<class T>(T) {
+      accumulate<T>(dw_shape, dw, [&](Sum<T>* sums) {
+        for_each_product(x_shape, dw_shape, c, dy_shape, [&](int64_t at_x, int64_t at_w, int64_t at_y) {
+          sums[at_w] += factor<T>(c, x, at_x) * factor<T>(c, dy, at_y);
+        });
       });
     });
   });

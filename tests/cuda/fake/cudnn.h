@@ -30,7 +30,10 @@ struct FakeConvolution {
   int64_t padding[2], stride[2], dilation[2], groups = 1;
   cudnnMathType_t math = CUDNN_DEFAULT_MATH;
 };
-using cudnnHandle_t = struct FakeDnn*;
+struct FakeDnn {
+  cudaStream_t stream;
+};
+using cudnnHandle_t = FakeDnn*;
 using cudnnTensorDescriptor_t = FakeTensor*;
 // Another type than the tensor's, as in cuDNN, though it holds the same.
 struct FakeFilter : FakeTensor {};

@@ -1,24 +1,68 @@
+// Memory, and what there is.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <mutex>
+#include <vector>
 
 #include <cuda_runtime_api.h>
 
+#include "memory.h"
+
 namespace {
+
+using namespace fake_cuda;
 
 constexpr size_t kMemory = size_t(1) << 30;
 
-std::map<void*, size_t> blocks;
-size_t used = 0;
+// Blocks of a kind by their addresses.
+class Blocks {
+ public:
+  void* add(size_t bytes, size_t most) {
+    const std::lock_guard lock(mutex_);
+    if (bytes > most - used_) return nullptr;
+    void* const memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+    std::memset(memory, 0xff, bytes);  // nan: what reads it unwritten shows
+    sizes_[memory] = bytes;
+    used_ += bytes;
+    return memory;
+  }
+  void remove(void* memory) {
+    const std::lock_guard lock(mutex_);
+    used_ -= sizes_.at(memory);
+    sizes_.erase(memory);
+    std::free(memory);
+  }
+  bool has(const void* memory) {
+    const std::lock_guard lock(mutex_);
+    const auto after = sizes_.upper_bound(const_cast<void*>(memory));
+    if (after == sizes_.begin()) return false;
+    const auto& [begin, size] = *std::prev(after);
+    return memory < static_cast<const char*>(begin) + size;
+  }
+  size_t used() {
+    const std::lock_guard lock(mutex_);
+    return used_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<void*, size_t> sizes_;
+  size_t used_ = 0;
+};
+
+Blocks device, pinned;
 cudaError_t last_error = cudaSuccess;
 
-cudaError_t remember(cudaError_t code) {
+bool is_ordinary(const void* memory) { return !device.has(memory) && !pinned.has(memory); }
+
+}  // namespace
+
+cudaError_t fake_cuda::remember(cudaError_t code) {
   if (code != cudaSuccess) last_error = code;
   return code;
 }
-
-}  // namespace
 
 const char* cudaGetErrorString(cudaError_t) { return "a fake error"; }
 const char* cudaGetErrorName(cudaError_t) { return "cudaErrorFake"; }
@@ -41,26 +85,24 @@ cudaError_t cudaDriverGetVersion(int* version) {
 }
 cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
-  if (bytes > kMemory - used) return remember(cudaErrorMemoryAllocation);
-  *memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
-  std::memset(*memory, 0xff, bytes);  // nan: what reads it unwritten shows
-  blocks[*memory] = bytes;
-  used += bytes;
-  return cudaSuccess;
+  if (refused_by_capture()) return remember(cudaErrorStreamCaptureUnsupported);
+  *memory = device.add(bytes, kMemory);
+  return *memory ? cudaSuccess : remember(cudaErrorMemoryAllocation);
 }
 cudaError_t cudaFree(void* memory) {
-  used -= blocks.at(memory);
-  blocks.erase(memory);
-  std::free(memory);
+  if (refused_by_capture()) return remember(cudaErrorStreamCaptureUnsupported);
+  finish_all();
+  device.remove(memory);
   return cudaSuccess;
 }
 cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
-  *memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
-  std::memset(*memory, 0xff, bytes);
+  if (refused_by_capture()) return remember(cudaErrorStreamCaptureUnsupported);
+  *memory = pinned.add(bytes, SIZE_MAX);
   return cudaSuccess;
 }
 cudaError_t cudaFreeHost(void* memory) {
-  std::free(memory);
+  finish_all();
+  pinned.remove(memory);
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetPCIBusId(char* text, int length, int device) {
@@ -68,20 +110,32 @@ cudaError_t cudaDeviceGetPCIBusId(char* text, int length, int device) {
   return cudaSuccess;
 }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
-  *free = kMemory - used;
+  *free = kMemory - device.used();
   *total = kMemory;
   return cudaSuccess;
 }
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = nullptr;
+// From ordinary memory is copied at once, to another place that the device then copies from; to ordinary memory the
+// host waits.
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+  const auto copy = [to, from, bytes] { std::memcpy(to, from, bytes); };
+  if (!is_late(stream)) {
+    copy();
+    return cudaSuccess;
+  }
+  const bool from_ordinary = is_ordinary(from), to_ordinary = is_ordinary(to);
+  if ((from_ordinary || to_ordinary) && refused_by_capture()) return remember(cudaErrorStreamCaptureUnsupported);
+  if (to_ordinary) {
+    cudaStreamSynchronize(stream);
+    copy();
+  } else if (from_ordinary) {
+    const auto* const first = static_cast<const char*>(from);
+    submit(stream, [to, kept = std::vector<char>(first, first + bytes)] { std::memcpy(to, kept.data(), kept.size()); });
+  } else {
+    submit(stream, copy);
+  }
   return cudaSuccess;
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
-  std::memcpy(to, from, bytes);
-  return cudaSuccess;
-}
-cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t) {
-  std::memset(memory, value, bytes);
+cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {
+  submit(stream, [=] { std::memset(memory, value, bytes); });
   return cudaSuccess;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string_view>
+#include <tuple>
 
 #include "base/stream.h"
 #include "kernels/cuda/check.h"
@@ -13,19 +14,25 @@ inline constexpr unsigned kWarp = 32;
 
 template <class... Parameters, class... Args>
 void launch_blocks(CudaStream& stream, std::string_view, dim3 blocks, void (*kernel)(Parameters...), Args&&... args) {
-  stream.handle();
-  gridDim = blocks;
-  for (blockIdx.y = 0; blockIdx.y < blocks.y; ++blockIdx.y) {
-    for (blockIdx.x = 0; blockIdx.x < blocks.x; ++blockIdx.x) fake_cuda::run_block([&] { kernel(args...); });
-  }
+  const std::tuple<Parameters...> values(args...);
+  fake_cuda::submit(static_cast<cudaStream_t>(stream.handle()), [=] {
+    gridDim = blocks;
+    for (blockIdx.y = 0; blockIdx.y < blocks.y; ++blockIdx.y) {
+      for (blockIdx.x = 0; blockIdx.x < blocks.x; ++blockIdx.x) {
+        fake_cuda::run_block([&] { std::apply(kernel, values); });
+      }
+    }
+  });
 }
 
 template <class... Parameters, class... Args>
 void launch(CudaStream& stream, std::string_view, uint32_t threads, void (*kernel)(Parameters...), Args&&... args) {
-  stream.handle();
-  for (blockIdx.x = 0; blockIdx.x * kBlock < threads; ++blockIdx.x) {
-    for (threadIdx.x = 0; threadIdx.x < kBlock; ++threadIdx.x) kernel(args...);
-  }
+  const std::tuple<Parameters...> values(args...);
+  fake_cuda::submit(static_cast<cudaStream_t>(stream.handle()), [=] {
+    for (blockIdx.x = 0; blockIdx.x * kBlock < threads; ++blockIdx.x) {
+      for (threadIdx.x = 0; threadIdx.x < kBlock; ++threadIdx.x) std::apply(kernel, values);
+    }
+  });
 }
 
 }  // namespace rstorch::kernels
