@@ -1,12 +1,16 @@
 // Every struct of kernels/elementwise as an op with its gradient. ops.h gives them their names.
 #pragma once
 
+#include "kernels/elementwise.h"
 #include "kernels/elementwise/binary_ops.h"
 #include "kernels/elementwise/unary_ops.h"
 #include "ops/promotion.h"
 #include "tensor/tensor.h"
 
 namespace rstorch {
+
+// An argument as kernels see it, broadcast to `shape`.
+kernels::Operand operand(const TensorOrNumber& x, const Shape& shape);
 
 // y = f(x). F is one of kernels::UnaryOps.
 template <class F>

@@ -32,10 +32,10 @@ Tensor unary(const Tensor& x, F f) {
 namespace {
 
 template <class... Fs>
-auto instances_of(TypeList<Fs...>) {
+auto unary_instances_of(TypeList<Fs...>) {
   return std::tuple(&unary<Fs>...);
 }
-[[gnu::used]] const auto instances = instances_of(kernels::UnaryOps{});
+[[gnu::used]] const auto unary_instances = unary_instances_of(kernels::UnaryOps{});
 
 }  // namespace
 

@@ -102,4 +102,8 @@ std::string title(const OpCase& op_case);
 Array elementwise(const Array& x, const std::function<double(double)>& f);
 Array elementwise(const Array& a, const Array& b, const std::function<double(double, double)>& f);  // broadcasts
 
+// Images in the same shape with memory as [batch, rows, columns, channels], as behind a convolution that works so: the
+// cotangent is then permuted too.
+Tensor channels_last(const Tensor& x);
+
 }  // namespace rstorch::testing
