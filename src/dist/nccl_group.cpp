@@ -320,8 +320,8 @@ NcclApi::Id share_nccl_id(const NcclApi& api, ProcessGroup& group) {
     const int code = api.unique_id(id);
     if (code != NcclApi::kDone) {
       throw DistError(
-          format("rank 0: NCCL {} makes no id for the ranks: {}", api.version, api.error_text(nullptr, code)), kNcclHint,
-          6);
+          format("rank 0: NCCL {} makes no id for the ranks: {}", api.version, api.error_text(nullptr, code)),
+          kNcclHint, 6);
     }
   }
   group.broadcast(Tensor::wrap(id.data(), {int64_t(id.size())}, DType::u8, nullptr), "NCCL's id");

@@ -20,7 +20,8 @@ constexpr uint64_t kMagic = 0x676f642d6b637472;
 constexpr uint32_t kProtocol = 1;
 constexpr milliseconds kHelloWithin{5000};  // a connection that says nothing for so long is closed
 constexpr size_t kMostStrangers = 256;      // connections that have not said who they are; the oldest make room
-constexpr const char* kUnreachableHint = "the ranks must reach each other over TCP at any port: is there a firewall between them?";
+constexpr const char* kUnreachableHint =
+    "the ranks must reach each other over TCP at any port: is there a firewall between them?";
 
 struct Hello {
   uint64_t token = 0;

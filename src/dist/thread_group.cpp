@@ -17,7 +17,8 @@
 namespace rstorch::dist {
 namespace {
 
-constexpr const char* kSameCallsHint = "all ranks must make the same calls in the same order, and wait for what they started";
+constexpr const char* kSameCallsHint =
+    "all ranks must make the same calls in the same order, and wait for what they started";
 
 // What the n-th call of a rank wants.
 struct Call {

@@ -13,7 +13,9 @@ constexpr uint32_t kCallShift = 20;
 
 }  // namespace
 
-RandomScope::RandomScope(const Settings& settings) : settings_(settings), previous_(current_scope) { current_scope = this; }
+RandomScope::RandomScope(const Settings& settings) : settings_(settings), previous_(current_scope) {
+  current_scope = this;
+}
 RandomScope::~RandomScope() { current_scope = previous_; }
 
 RandomKey RandomScope::dropout_key(uint32_t layer) {

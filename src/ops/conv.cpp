@@ -13,14 +13,16 @@ struct ConvPlan {
   Shape output;
 };
 
-ConvPlan plan_of(const Op& op, const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options) {
+ConvPlan plan_of(const Op& op, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                 const Conv2dOptions& options) {
   op.require_floating("x", x);
   op.require_same_device("x", x, "weight", weight);
   op.require_dtype("weight", weight, x.dtype());
   op.require_shape_that(x.dim() == 4,
                         format("x has shape {}, wanted [batch, channels, height, width]", x.shape().text()));
   op.require_dims("weight", weight, 4);
-  op.require_shape_that(weight.shape()[0] > 0, format("weight has shape {}: no output channels", weight.shape().text()));
+  op.require_shape_that(weight.shape()[0] > 0,
+                        format("weight has shape {}: no output channels", weight.shape().text()));
   op.require(options.groups > 0 && weight.shape()[0] % options.groups == 0,
              format("{} output channels in {} groups", weight.shape()[0], options.groups),
              "out_channels must be a multiple of groups");

@@ -24,8 +24,8 @@ Tensor binary(const TensorOrNumber& a, const TensorOrNumber& b, F f = {});
 template <class F>
 void binary_in_place(std::string_view name, const Tensor& x, const TensorOrNumber& b, F f = {});
 
-// a + alpha b and a - alpha b, by what they come down to: of integers alpha goes into b first, in their dtype, so that it
-// is exact and wraps around as any integer.
+// a + alpha b and a - alpha b, by what they come down to: of integers alpha goes into b first, in their dtype, so that
+// it is exact and wraps around as any integer.
 enum class Alpha { one, integer, real };
 // Throws ArgumentError for an alpha that PyTorch refuses: a floating number where the result is none, even 1.0, and a
 // bool where the result is none.

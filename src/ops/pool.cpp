@@ -51,9 +51,10 @@ PoolPlan plan_of(const Op& op, const Tensor& x, const Pool2dOptions& options) {
                           "use a smaller kernel_size, or more padding");
     const int64_t size = output_size(input, reach, stride, options.padding[i], options.ceil_mode);
     for (int64_t at = 0; at < size; ++at) {
-      op.require_shape_that(sees_input(at, input, options.kernel_size[i], stride, options.padding[i], options.dilation[i]),
-                            format("window {} of axis {} has no element of x, which has shape {}", at, i + 2, x.shape().text()),
-                            "use a smaller dilation");
+      op.require_shape_that(
+          sees_input(at, input, options.kernel_size[i], stride, options.padding[i], options.dilation[i]),
+          format("window {} of axis {} has no element of x, which has shape {}", at, i + 2, x.shape().text()),
+          "use a smaller dilation");
     }
     plan.output[int(i) + 2] = size;
   }

@@ -86,7 +86,7 @@ struct OpCase {
   std::function<Tensor(const std::vector<Tensor>&)> run = {};
   std::function<Array(const std::vector<Array>&)> reference = {};  // plain loops, not by ops of ours
   bool differentiable = true;
-  bool same_bits_for_any_threads = true;  // false: only for one number of threads
+  bool same_bits_for_any_threads = true;                 // false: only for one number of threads
   std::vector<DType> dtypes = {DType::f32, DType::f64};  // that the floating inputs take
   Tolerance f32 = {1e-5, 1e-6};
   Tolerance f64 = {1e-11, 1e-12};
