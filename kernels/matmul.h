@@ -34,7 +34,10 @@ extern Kernel<ConstView /*a*/, ConstView /*c*/, View /*y*/> matmul;
 // y[r, o] = activation(sum_i x[r, i] w[o, i] + bias[o]); f32, f64; all contiguous. `bias` may be undefined.
 extern Kernel<ConstView /*x*/, ConstView /*w*/, ConstView /*bias*/, Activation, View /*y*/> linear;
 // dz = dy * activation'(y), dbias[o] = sum_r dz[r, o], in one pass. For Activation::none, `y` and `dz` are undefined
-// and dbias sums dy. `dbias` may be undefined. What remains of the backward pass are two calls of matmul.
+// and dbias sums dy. `dbias` may be undefined. dx is then a matmul.
 extern Kernel<ConstView /*dy*/, ConstView /*y*/, Activation, View /*dz*/, View /*dbias*/> linear_backward_activation;
+// dw[o, i] = sum_r dz[r, o] x[r, i], dbias[o] = sum_r dz[r, o]; all contiguous. `dbias` may be undefined. On CUDA dw
+// and dbias of halves may be f32.
+extern Kernel<ConstView /*dz*/, ConstView /*x*/, View /*dw*/, View /*dbias*/> linear_backward_weights;
 
 }  // namespace rstorch::kernels

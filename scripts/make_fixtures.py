@@ -521,6 +521,57 @@ def optim():
     return fixture
 
 
+def scaled_case(kind, settings, scaling, max_norm, start, steps):
+    """Training with a GradScaler whose gradients overflow now and then: scale, growth and values after each step."""
+    parameters = [leaf(p.to(F32)) for p in start]
+    optimizer = kind(parameters, **settings)
+    scaler = torch.amp.GradScaler("cpu", **scaling)
+    scaler.scale(torch.zeros(()))  # it makes its tensors here
+    kept = {"scale": [], "growth_tracker": []}
+    grads, values = [[] for _ in parameters], [[] for _ in parameters]
+    for step in range(steps):
+        for i, parameter in enumerate(parameters):
+            grad = (normal(*parameter.shape) * scaler.get_scale()).to(F32)
+            if i == 0 and step in (0, 1, 7, 16):
+                grad[1, 2] = math.inf if step % 2 else math.nan
+            grads[i].append(grad.clone())
+            parameter.grad = grad
+        if max_norm:
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(parameters, max_norm)
+        scaler.step(optimizer)
+        scaler.update()
+        kept["scale"].append(scaler.get_scale())
+        kept["growth_tracker"].append(scaler._growth_tracker.item())
+        for history, parameter in zip(values, parameters):
+            history.append(parameter.detach().clone())
+    tensors = {name: torch.tensor(numbers, dtype=F64) for name, numbers in kept.items()}
+    for i in range(len(parameters)):
+        tensors[f"start{i}"] = start[i].to(F32)
+        tensors[f"grads{i}"] = torch.stack(grads[i])
+        tensors[f"values{i}"] = torch.stack(values[i])
+    return tensors
+
+
+def grad_scaler():
+    fixture = Fixture()
+    start = [normal(3, 4), normal(5)]
+    often = dict(init_scale=1024.0, growth_factor=2.0, backoff_factor=0.5, growth_interval=3)
+    odd = dict(init_scale=100.0, growth_factor=1.7, backoff_factor=0.3, growth_interval=2)
+    large = dict(init_scale=1e38, growth_factor=4.0, backoff_factor=0.5, growth_interval=1)  # it cannot grow on
+    for case, kind, settings, scaling, max_norm in [
+        ("sgd/momentum", torch.optim.SGD, dict(lr=0.1, momentum=0.9, dampening=0.3), often, None),
+        ("sgd/clipped", torch.optim.SGD, dict(lr=0.1), odd, 1.5),
+        ("sgd/large", torch.optim.SGD, dict(lr=0.1), large, None),
+        ("adam/plain", torch.optim.Adam, dict(lr=0.01), often, None),
+        ("adamw/clipped", torch.optim.AdamW, dict(lr=0.01, weight_decay=0.3), often, 0.7),
+    ]:
+        tensors = scaled_case(kind, settings, scaling, max_norm, start, 24)
+        fixture.add(case, {"optimizer": {"type": kind.__name__, **settings}, "scaler": scaling, "max_norm": max_norm},
+                    tensors)
+    return fixture
+
+
 def lr_values(steps, lr, make):
     """The learning rate that PyTorch's scheduler gives to each of `steps` steps, the first one included."""
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=lr)
@@ -816,7 +867,7 @@ def printing():
 
 FAMILIES = {"linear": linear, "conv2d": conv2d, "pool": pool, "norm": norm, "activation": activation,
             "binary": binary, "reduction": reduction, "loss": loss, "optim": optim, "schedule": schedule,
-            "clip": clip, "training": training}
+            "clip": clip, "training": training, "grad_scaler": grad_scaler}
 
 
 def main():
@@ -826,6 +877,8 @@ def main():
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)  # one order of summation on every machine
     for name, family in FAMILIES.items():
+        if name == "grad_scaler" and not hasattr(torch.amp, "GradScaler"):
+            continue  # for CPUs from PyTorch 2.3 on
         torch.manual_seed(1)  # per family, so that a change in one leaves the others as they are
         save(out / f"{name}.safetensors", family())
     table = promotion()

@@ -145,11 +145,22 @@ void linear_backward_activation_cpu(CpuStream& stream, ConstView dy, ConstView y
            [&]<class T>(Type<T>) { backward_activation<T>(stream, dy, y, activation, dz, dbias); });
 }
 
+void linear_backward_weights_cpu(CpuStream& stream, ConstView dz, ConstView x, View dw, View dbias) {
+  if (dbias.defined()) linear_backward_activation_cpu(stream, dz, {}, Activation::none, {}, dbias);
+  const int64_t rows = dz.size(0), out = dz.size(1), in = x.size(1);
+  dz.shape = {1, out, rows}, dz.strides = {0, 1, out};
+  x.shape = {1, rows, in}, x.strides = {0, in, 1};
+  dw.shape = {1, out, in}, dw.strides = {0, in, 1};
+  matmul_cpu(stream, dz, x, dw);
+}
+
 }  // namespace
 
 Kernel<ConstView, ConstView, View> matmul{"matmul", matmul_cpu};
 Kernel<ConstView, ConstView, ConstView, Activation, View> linear{"linear", linear_cpu};
 Kernel<ConstView, ConstView, Activation, View, View> linear_backward_activation{"linear_backward_activation",
                                                                                 linear_backward_activation_cpu};
+Kernel<ConstView, ConstView, View, View> linear_backward_weights{"linear_backward_weights",
+                                                                 linear_backward_weights_cpu};
 
 }  // namespace rstorch::kernels

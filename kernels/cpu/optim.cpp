@@ -19,8 +19,8 @@ struct SgdNumbers {
       : lr(T(s.lr)),
         weight_decay(T(s.weight_decay)),
         grad_scale(T(s.grad_scale)),
-        momentum(s.step == 1 ? T(0) : T(s.momentum)),
-        fresh(s.step == 1 ? T(1) : T(1 - s.dampening)) {}
+        momentum(s.update() == 1 ? T(0) : T(s.momentum)),
+        fresh(s.update() == 1 ? T(1) : T(1 - s.dampening)) {}
 };
 
 // The first step starts the buffer: its old contents, which may be anything, must not be multiplied by 0.
@@ -43,10 +43,11 @@ void sgd(const SgdNumbers<T>& s, T momentum, const T* dw, T* w, T* buffer, int64
 }
 
 void sgd_step_cpu(CpuStream&, Momentum kind, const OptimScalars* scalars, ConstView dw, View w, View buffer) {
+  if (scalars->is_left_out()) return;
   dispatch(FullFloats{}, w.dtype, "sgd_step", [&]<class T>(Type<T>) {
     const SgdNumbers<T> numbers(*scalars);
     const T momentum = T(scalars->momentum);
-    const bool first = scalars->step == 1;
+    const bool first = scalars->update() == 1;
     const bool nesterov = kind == Momentum::nesterov;
     const auto step = kind == Momentum::none ? sgd<Buffer::none, false, T>
                       : first                ? (nesterov ? sgd<Buffer::start, true, T> : sgd<Buffer::start, false, T>)
@@ -69,8 +70,8 @@ struct AdamNumbers {
         beta2(T(s.beta2)),
         fresh1(T(1 - s.beta1)),
         fresh2(T(1 - s.beta2)),
-        step_size(T(s.lr / (1 - std::pow(s.beta1, double(s.step))))),
-        root_correction(T(std::sqrt(1 - std::pow(s.beta2, double(s.step))))),
+        step_size(T(s.lr / (1 - std::pow(s.beta1, double(s.update()))))),
+        root_correction(T(std::sqrt(1 - std::pow(s.beta2, double(s.update()))))),
         eps(T(s.eps)) {}
 };
 
@@ -97,6 +98,7 @@ void adam(const AdamNumbers<T>& s, const T* dw, T* w, T* m, T* v, T* max_v, int6
 
 void adam_step_cpu(CpuStream&, WeightDecay decay, const OptimScalars* scalars, ConstView dw, View w, View m, View v,
                    View max_v) {
+  if (scalars->is_left_out()) return;
   dispatch(FullFloats{}, w.dtype, "adam_step", [&]<class T>(Type<T>) {
     const AdamNumbers<T> numbers(decay, *scalars);
     const auto step = max_v.defined() ? adam<true, T> : adam<false, T>;
@@ -164,6 +166,27 @@ void all_finite_cpu(CpuStream&, ConstView x, View out) {
   });
 }
 
+void unscale_cpu(CpuStream&, ConstView scale, View found, View x) {
+  const double inverse = 1.0 / double(*scale.as<float>());
+  dispatch(FullFloats{}, x.dtype, "unscale", [&]<class T>(Type<T>) {
+    std::atomic<bool> finite{true};
+    parallel_for(x.numel(), kGrain, [&](int64_t begin, int64_t end) {
+      bool all = true;
+      vectorised([by = T(float(inverse)), values = x.as<T>() + begin, n = end - begin, to = &all] {
+        const T kept = sum_lanes<T>(n, [=](int64_t i) { return values[i] * T(0); });  // as in all_finite
+        for (int64_t i = 0; i < n; ++i) values[i] *= by;
+        *to = kept == T(0);
+      });
+      if (!all) finite.store(false, std::memory_order_relaxed);
+    });
+    if (!finite.load()) *found.as<bool>() = true;
+  });
+}
+
+void update_loss_scale_cpu(CpuStream&, LossScaleRule rule, View found, View scale, View growth, View left_out) {
+  rule.apply(*found.as<bool>(), *scale.as<float>(), *growth.as<int32_t>(), *left_out.as<int64_t>());
+}
+
 }  // namespace
 
 Kernel<Momentum, const OptimScalars*, ConstView, View, View> sgd_step{"sgd_step", sgd_step_cpu};
@@ -172,5 +195,7 @@ Kernel<ConstView, View> squared_norm{"squared_norm", squared_norm_cpu};
 Kernel<ConstView, double, View, View> clip_factor{"clip_factor", clip_factor_cpu};
 Kernel<ConstView, View> scale_by{"scale_by", scale_by_cpu};
 Kernel<ConstView, View> all_finite{"all_finite", all_finite_cpu};
+Kernel<ConstView, View, View> unscale{"unscale", unscale_cpu};
+Kernel<LossScaleRule, View, View, View, View> update_loss_scale{"update_loss_scale", update_loss_scale_cpu};
 
 }  // namespace rstorch::kernels

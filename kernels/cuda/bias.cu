@@ -40,18 +40,19 @@ struct Column {
   }
 };
 
-template <class T>
+// Of elements T, as Y.
+template <class T, class Y>
 struct Total {
   struct State {
     Compute<T> total;
   };
-  T* y;
+  Y* y;
 
   __device__ State empty() const { return {0}; }
   __device__ void add(State& state, Compute<T> x, uint32_t) const { state.total += x; }
   __device__ void merge(State& state, const State& later) const { state.total += later.total; }
   __device__ void store(uint32_t column, const State& state) const {
-    if (y) y[column] = convert<T>(state.total);
+    if (y) y[column] = convert<Y>(state.total);
   }
 };
 
@@ -82,8 +83,12 @@ void activation_backward(CudaStream& stream, ConstView dy, ConstView y, Activati
   const bool masked = activation != Activation::none;
   dispatch(Floats{}, dy.dtype, "bias_backward", [&]<class T>(Type<T>) {
     const Column<T> source{dy.as<T>(), masked ? y.as<T>() : nullptr, dz.as<T>(), uint32_t(columns)};
-    reduction::reduce_source(stream, "bias_backward", Total<T>{dbias.as<T>()}, source,
-                             reduction::make_tiles(uint32_t(columns), uint32_t(rows), false));
+    const auto tiles = reduction::make_tiles(uint32_t(columns), uint32_t(rows), false);
+    if (dbias.defined() && dbias.dtype == DType::f32) {
+      reduction::reduce_source(stream, "bias_backward", Total<T, float>{dbias.as<float>()}, source, tiles);
+    } else {
+      reduction::reduce_source(stream, "bias_backward", Total<T, T>{dbias.as<T>()}, source, tiles);
+    }
   });
 }
 

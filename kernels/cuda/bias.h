@@ -11,7 +11,7 @@ namespace rstorch::kernels {
 void add_bias(CudaStream& stream, ConstView bias, Activation activation, View y);
 
 // dz[r, c] = dy[r, c] activation'(y[r, c]) and dbias[c] = sum_r dz[r, c] in one pass; contiguous [rows, columns]. For
-// Activation::none y and dz are undefined and dbias sums dy. `dbias` may be undefined.
+// Activation::none y and dz are undefined and dbias sums dy. `dbias` may be undefined; of halves it may be f32.
 void activation_backward(CudaStream& stream, ConstView dy, ConstView y, Activation activation, View dz, View dbias);
 
 }  // namespace rstorch::kernels

@@ -45,6 +45,7 @@ enum class Pass : uint8_t { forward, data, weights };
 struct Problem {
   Pass pass;
   DType dtype;
+  bool tensor_cores;  // halves and, where it is allowed, f32 as TF32
   Shape x, w, y;
   ConvGeometry geometry;
 };
@@ -103,26 +104,25 @@ Convolution convolution(const Problem& p) {
   return out;
 }
 
-bool half_sized(DType dtype) { return dtype == DType::bf16 || dtype == DType::f16; }
-
-// f32 is multiplied as f32, not as TF32.
-cudnnMathType_t math_of(DType dtype) { return half_sized(dtype) ? CUDNN_TENSOR_OP_MATH : CUDNN_FMA_MATH; }
+bool on_tensor_cores(const CudaStream& stream, DType dtype) {
+  return dtype == DType::bf16 || dtype == DType::f16 || (dtype == DType::f32 && stream.allows_tf32());
+}
 
 // The first of cuDNN's proposals that will do, with the arithmetic that it wants. `ask` is one of the functions
 // cudnnGetConvolution...Algorithm_v7.
 template <class Proposal, class Ask, class... Shapes>
-bool choose(Plan& plan, DType dtype, Ask ask, cudnnHandle_t handle, const Shapes&... shapes) {
+bool choose(Plan& plan, bool tensor_cores, Ask ask, cudnnHandle_t handle, const Shapes&... shapes) {
   constexpr int kMost = 16;
   Proposal proposals[kMost];
   int count = 0;
-  check(cudnnSetConvolutionMathType(plan.convolution.get(), math_of(dtype)), "cudnnSetConvolutionMathType");
+  check(cudnnSetConvolutionMathType(plan.convolution.get(), tensor_cores ? CUDNN_TENSOR_OP_MATH : CUDNN_FMA_MATH),
+        "cudnnSetConvolutionMathType");
   if (ask(handle, shapes..., kMost, &count, proposals) != CUDNN_STATUS_SUCCESS) return false;
   for (const Proposal& proposal : std::span(proposals, size_t(count))) {
-    const bool exact =
-        half_sized(dtype) || proposal.mathType == CUDNN_FMA_MATH || proposal.mathType == CUDNN_DEFAULT_MATH;
+    const bool exact = tensor_cores || proposal.mathType == CUDNN_FMA_MATH || proposal.mathType == CUDNN_DEFAULT_MATH;
     if (proposal.status != CUDNN_STATUS_SUCCESS || proposal.determinism != CUDNN_DETERMINISTIC || !exact) continue;
     if (proposal.memory > kMostWorkspace) continue;
-    if (half_sized(dtype)) {
+    if (tensor_cores) {
       check(cudnnSetConvolutionMathType(plan.convolution.get(), proposal.mathType), "cudnnSetConvolutionMathType");
     }
     plan.algorithm = proposal.algo;
@@ -138,14 +138,14 @@ bool choose(Plan& plan, const Problem& p, cudnnHandle_t handle) {
   const auto convolution = plan.convolution.get();
   switch (p.pass) {
     case Pass::forward:
-      return choose<cudnnConvolutionFwdAlgoPerf_t>(plan, p.dtype, cudnnGetConvolutionForwardAlgorithm_v7, handle, x, w,
-                                                   convolution, y);
+      return choose<cudnnConvolutionFwdAlgoPerf_t>(plan, p.tensor_cores, cudnnGetConvolutionForwardAlgorithm_v7, handle,
+                                                   x, w, convolution, y);
     case Pass::data:
-      return choose<cudnnConvolutionBwdDataAlgoPerf_t>(plan, p.dtype, cudnnGetConvolutionBackwardDataAlgorithm_v7,
-                                                       handle, w, y, convolution, x);
+      return choose<cudnnConvolutionBwdDataAlgoPerf_t>(
+          plan, p.tensor_cores, cudnnGetConvolutionBackwardDataAlgorithm_v7, handle, w, y, convolution, x);
     case Pass::weights:
-      return choose<cudnnConvolutionBwdFilterAlgoPerf_t>(plan, p.dtype, cudnnGetConvolutionBackwardFilterAlgorithm_v7,
-                                                         handle, x, y, convolution, w);
+      return choose<cudnnConvolutionBwdFilterAlgoPerf_t>(
+          plan, p.tensor_cores, cudnnGetConvolutionBackwardFilterAlgorithm_v7, handle, x, y, convolution, w);
   }
   return false;
 }
@@ -160,8 +160,8 @@ Plan make_plan(cudnnHandle_t handle, const Problem& p) {
 
 const Plan& plan_of(CudaStream& stream, const Problem& p) {
   const auto key = [](int device, const Problem& p) {
-    return std::tuple(device, p.pass, p.dtype, p.x.vector(), p.w.vector(), p.y.vector(), p.geometry.stride,
-                      p.geometry.padding, p.geometry.dilation, p.geometry.groups);
+    return std::tuple(device, p.pass, p.dtype, p.tensor_cores, p.x.vector(), p.w.vector(), p.y.vector(),
+                      p.geometry.stride, p.geometry.padding, p.geometry.dilation, p.geometry.groups);
   };
   thread_local std::map<decltype(key(0, p)), Plan> known;
   const auto handle = static_cast<cudnnHandle_t>(stream.dnn_handle());
@@ -237,8 +237,9 @@ struct Call {
   Problem problem;
   Margin margin;  // of x
 
-  Call(Pass pass, const ConstView& x, const ConstView& w, const ConstView& y, const ConvGeometry& geometry)
-      : problem{pass, x.dtype, x.shape, w.shape, y.shape, geometry} {
+  Call(const CudaStream& stream, Pass pass, const ConstView& x, const ConstView& w, const ConstView& y,
+       const ConvGeometry& geometry)
+      : problem{pass, x.dtype, on_tensor_cores(stream, x.dtype), x.shape, w.shape, y.shape, geometry} {
     Margin wanted;
     bool same = true;
     for (size_t i = 0; i < 2; ++i) {
@@ -277,7 +278,7 @@ V as_rows(V image) {
 void conv2d_cuda(CudaStream& stream, ConstView x, ConstView w, ConstView bias, ConvGeometry geometry,
                  Activation activation, View y) {
   if (y.numel() == 0) return;
-  const Call call(Pass::forward, x, w, y, geometry);
+  const Call call(stream, Pass::forward, x, w, y, geometry);
   const Plan& plan = plan_of(stream, call.problem);
   const Factors factors(x.dtype);
   Operand in(x, plan.format, call.margin), weights(w, plan.format), out(y, plan.format);
@@ -293,7 +294,7 @@ void conv2d_cuda(CudaStream& stream, ConstView x, ConstView w, ConstView bias, C
 
 void conv2d_backward_data_cuda(CudaStream& stream, ConstView dy, ConstView w, ConvGeometry geometry, View dx) {
   if (dx.numel() == 0) return;
-  const Call call(Pass::data, dx, w, dy, geometry);
+  const Call call(stream, Pass::data, dx, w, dy, geometry);
   const Plan& plan = plan_of(stream, call.problem);
   const Factors factors(dx.dtype);
   Operand gradient(dy, plan.format), weights(w, plan.format), out(dx, plan.format, call.margin);
@@ -313,7 +314,7 @@ void conv2d_backward_weights_cuda(CudaStream& stream, ConstView x, ConstView dy,
     if (dbias.defined()) fill.cuda(stream, dbias, 0);
     return;
   }
-  const Call call(Pass::weights, x, dw, dy, geometry);
+  const Call call(stream, Pass::weights, x, dw, dy, geometry);
   const Plan& plan = plan_of(stream, call.problem);
   const Factors factors(x.dtype);
   Operand in(x, plan.format, call.margin), gradient(dy, plan.format), out(dw, plan.format);

@@ -1,6 +1,7 @@
 #include "kernels/cuda/gemm.h"
 
 #include <map>
+#include <optional>
 #include <tuple>
 
 #include "base/error.h"
@@ -73,28 +74,38 @@ uint32_t alignment(const void* memory) {
 }
 
 cublasLtEpilogue_t epilogue(const Gemm& product) {
+  if (product.a_sums) return CUBLASLT_EPILOGUE_BGRADB;  // a is its right operand
   if (product.activation == Activation::relu)
     return product.bias ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_RELU;
   return product.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
 }
 
-// y = a c is asked for as y' = c' a'.
-Prepared prepare(cublasLtHandle_t handle, const Gemm& p) {
+bool uses_tf32(const CudaStream& stream, const Gemm& p) { return p.dtype == DType::f32 && stream.allows_tf32(); }
+
+cublasComputeType_t compute_type(const CudaStream& stream, const Gemm& p) {
+  if (p.dtype == DType::f64) return CUBLAS_COMPUTE_64F;
+  return uses_tf32(stream, p) ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+}
+
+// What the epilogue reads or writes beside y.
+const void* beside(const Gemm& p) { return p.a_sums ? p.a_sums : p.bias; }
+
+// y = a c is asked for as y' = c' a'. Nothing where cuBLASLt has no algorithm for it.
+std::optional<Prepared> prepare(CudaStream& stream, cublasLtHandle_t handle, const Gemm& p) {
   const cudaDataType type = data_type(p.dtype);
   const bool is_double = p.dtype == DType::f64;
   cublasLtMatmulDesc_t operation = nullptr;
-  check(cublasLtMatmulDescCreate(&operation, is_double ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F,
-                                 is_double ? CUDA_R_64F : CUDA_R_32F),
+  check(cublasLtMatmulDescCreate(&operation, compute_type(stream, p), is_double ? CUDA_R_64F : CUDA_R_32F),
         "cublasLtMatmulDescCreate");
   Prepared out{Operation(operation),
                operand(type, p.c.layout, p.inner, p.columns, p.batch, p.c.stride),
                operand(type, p.a.layout, p.rows, p.inner, p.batch, p.a.stride),
-               operand(type, {false, p.columns}, p.rows, p.columns, p.batch, p.rows * p.columns),
+               operand(data_type(p.y_dtype), {false, p.columns}, p.rows, p.columns, p.batch, p.rows * p.columns),
                {}};
   set(out.operation, CUBLASLT_MATMUL_DESC_TRANSA, p.c.layout.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(out.operation, CUBLASLT_MATMUL_DESC_TRANSB, p.a.layout.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(out.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue(p));
-  if (p.bias) set(out.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
+  if (beside(p)) set(out.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, beside(p));
 
   cublasLtMatmulPreference_t wish = nullptr;
   check(cublasLtMatmulPreferenceCreate(&wish), "cublasLtMatmulPreferenceCreate");
@@ -112,30 +123,29 @@ Prepared prepare(cublasLtHandle_t handle, const Gemm& p) {
   const cublasStatus_t code =
       cublasLtMatmulAlgoGetHeuristic(handle, out.operation.get(), out.left.get(), out.right.get(), out.y.get(),
                                      out.y.get(), preference.get(), 1, &found, &count);
-  if (code != CUBLAS_STATUS_SUCCESS || count == 0) {
-    throw DeviceError(format("cuBLASLt has no algorithm for a product [{}, {}, {}] x [{}, {}] of {} ({})", p.batch,
-                             p.rows, p.inner, p.inner, p.columns, name_of(p.dtype), cublasLtGetStatusName(code)));
-  }
+  if (code != CUBLAS_STATUS_SUCCESS || count == 0) return std::nullopt;
   out.algorithm = found.algo;
   return out;
 }
 
 auto key_of(CudaStream& stream, const Gemm& p) {
-  return std::tuple(stream.device().index, p.dtype, p.batch, p.rows, p.inner, p.columns, p.a.layout.transposed,
-                    p.a.layout.leading, p.a.stride, p.c.layout.transposed, p.c.layout.leading, p.c.stride, p.activation,
-                    p.bias != nullptr, alignment(p.a.data), alignment(p.c.data), alignment(p.y));
+  return std::tuple(stream.device().index, uses_tf32(stream, p), p.dtype, p.y_dtype, p.batch, p.rows, p.inner,
+                    p.columns, p.a.layout.transposed, p.a.layout.leading, p.a.stride, p.c.layout.transposed,
+                    p.c.layout.leading, p.c.stride, p.activation, p.bias != nullptr, p.a_sums != nullptr,
+                    alignment(p.a.data), alignment(p.c.data), alignment(p.y));
 }
 
 }  // namespace
 
-void gemm(CudaStream& stream, const Gemm& p) {
-  thread_local std::map<decltype(key_of(stream, p)), Prepared> known;
+bool try_gemm(CudaStream& stream, const Gemm& p) {
+  thread_local std::map<decltype(key_of(stream, p)), std::optional<Prepared>> known;
   const auto handle = static_cast<cublasLtHandle_t>(stream.blas_handle());
   const auto key = key_of(stream, p);
   auto at = known.find(key);
-  if (at == known.end()) at = known.emplace(key, prepare(handle, p)).first;
-  const Prepared& prepared = at->second;
-  if (p.bias) set(prepared.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
+  if (at == known.end()) at = known.emplace(key, prepare(stream, handle, p)).first;
+  if (!at->second) return false;
+  const Prepared& prepared = *at->second;
+  if (beside(p)) set(prepared.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, beside(p));
   const double one_double = 1, zero_double = 0;
   const float one_float = 1, zero_float = 0;
   const bool is_double = p.dtype == DType::f64;
@@ -145,6 +155,13 @@ void gemm(CudaStream& stream, const Gemm& p) {
                        prepared.right.get(), zero, p.y, prepared.y.get(), p.y, prepared.y.get(), &prepared.algorithm,
                        stream.workspace(kWorkspace), kWorkspace, static_cast<cudaStream_t>(stream.handle())),
         "cublasLtMatmul");
+  return true;
+}
+
+void gemm(CudaStream& stream, const Gemm& p) {
+  if (try_gemm(stream, p)) return;
+  throw DeviceError(format("cuBLASLt has no algorithm for a product [{}, {}, {}] x [{}, {}] of {}", p.batch, p.rows,
+                           p.inner, p.inner, p.columns, name_of(p.dtype)));
 }
 
 }  // namespace rstorch::kernels

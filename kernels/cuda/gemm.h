@@ -21,13 +21,17 @@ struct Matrices {
 // y[b, i, j] = activation(sum_k a[b, i, k] c[b, k, j] + bias[j]), y contiguous. No size is 0. f64 is without bias and
 // activation: cuBLASLt has none for it.
 struct Gemm {
-  DType dtype;
+  DType dtype;    // of a and c
+  DType y_dtype;  // theirs, or f32
   int64_t batch = 1, rows = 0, inner = 0, columns = 0;
   Matrices a, c;
   const void* bias = nullptr;
   Activation activation = Activation::none;
+  void* a_sums = nullptr;  // sum_k a[i, k], of y's dtype; in place of bias and activation
   void* y = nullptr;
 };
 void gemm(CudaStream& stream, const Gemm& product);
+// False, and nothing was done, where cuBLASLt cannot do all of it at once.
+bool try_gemm(CudaStream& stream, const Gemm& product);
 
 }  // namespace rstorch::kernels

@@ -16,6 +16,7 @@ void linear_cuda(CudaStream& stream, ConstView x, ConstView w, ConstView bias, A
     fill.cuda(stream, y, 0);
   } else {
     gemm(stream, {.dtype = y.dtype,
+                  .y_dtype = y.dtype,
                   .rows = y.size(0),
                   .inner = in,
                   .columns = y.size(1),
@@ -29,11 +30,35 @@ void linear_cuda(CudaStream& stream, ConstView x, ConstView w, ConstView bias, A
   add_bias(stream, bias, activation, y);
 }
 
+// The bias gradient in the epilogue of the product, where cuBLASLt has that, else in a pass of its own.
+void linear_backward_weights_cuda(CudaStream& stream, ConstView dz, ConstView x, View dw, View dbias) {
+  const int64_t rows = dz.size(0), out = dz.size(1), in = x.size(1);
+  if (rows == 0 || dw.numel() == 0) {  // sums of nothing
+    if (dw.numel() > 0) fill.cuda(stream, dw, 0);
+    if (dbias.defined()) activation_backward(stream, dz, {}, Activation::none, {}, dbias);
+    return;
+  }
+  Gemm product{.dtype = dz.dtype,
+               .y_dtype = dw.dtype,
+               .rows = out,
+               .inner = rows,
+               .columns = in,
+               .a = {dz.data, {true, out}},
+               .c = {x.data, {false, in}},
+               .a_sums = dz.dtype == DType::f64 ? nullptr : dbias.data,
+               .y = dw.data};
+  if (product.a_sums && try_gemm(stream, product)) return;
+  product.a_sums = nullptr;
+  gemm(stream, product);
+  if (dbias.defined()) activation_backward(stream, dz, {}, Activation::none, {}, dbias);
+}
+
 }  // namespace
 
 void install_linear() {
   linear.cuda = linear_cuda;
   linear_backward_activation.cuda = activation_backward;
+  linear_backward_weights.cuda = linear_backward_weights_cuda;
 }
 
 }  // namespace rstorch::kernels

@@ -46,6 +46,7 @@ void matmul_cuda(CudaStream& stream, ConstView a, ConstView c, View y) {
       matmul_integers<T>(stream, a, c, y);
     else
       gemm(stream, {.dtype = y.dtype,
+                    .y_dtype = y.dtype,
                     .batch = y.size(0),
                     .rows = y.size(1),
                     .inner = a.size(2),

@@ -64,16 +64,17 @@ template <class C>
 struct Sgd {
   struct Numbers {
     C lr, weight_decay, grad_scale, momentum, fresh;  // fresh: share of the new gradient in the buffer
-    bool first;
+    bool first, left_out;
   };
   Momentum kind;
   const OptimScalars* scalars;
 
   __device__ Numbers numbers() const {
     const OptimScalars& s = *scalars;
-    return {C(s.lr), C(s.weight_decay), C(s.grad_scale), C(s.momentum), C(1 - s.dampening), s.step == 1};
+    return {C(s.lr),         C(s.weight_decay), C(s.grad_scale), C(s.momentum), C(1 - s.dampening),
+            s.update() == 1, s.is_left_out()};
   }
-  __device__ bool idle(const Numbers&) const { return false; }
+  __device__ bool idle(const Numbers& s) const { return s.left_out; }
   __device__ void operator()(const Numbers& s, C dw, C& w) const { w -= s.lr * gradient(s, dw, w); }
   // The first step starts the buffer: its old contents may be anything.
   __device__ void operator()(const Numbers& s, C dw, C& w, C& buffer) const {
@@ -98,14 +99,15 @@ template <class C>
 struct Adam {
   struct Numbers {
     C grad_scale, decay_gradient, keep_weight, beta2, fresh1, fresh2, step_size, root_correction, eps;
+    bool left_out;
   };
   WeightDecay decay;
   const OptimScalars* scalars;
 
   __device__ Numbers numbers() const {
     const OptimScalars& s = *scalars;
-    const double correction1 = 1 - math::pow(s.beta1, double(s.step));
-    const double correction2 = 1 - math::pow(s.beta2, double(s.step));
+    const double correction1 = 1 - math::pow(s.beta1, double(s.update()));
+    const double correction2 = 1 - math::pow(s.beta2, double(s.update()));
     return {.grad_scale = C(s.grad_scale),
             .decay_gradient = decay == WeightDecay::coupled ? C(s.weight_decay) : C(0),
             .keep_weight = decay == WeightDecay::decoupled ? C(1 - s.lr * s.weight_decay) : C(1),
@@ -114,9 +116,10 @@ struct Adam {
             .fresh2 = C(1 - s.beta2),
             .step_size = C(s.lr / correction1),
             .root_correction = C(math::sqrt(correction2)),
-            .eps = C(s.eps)};
+            .eps = C(s.eps),
+            .left_out = s.is_left_out()};
   }
-  __device__ bool idle(const Numbers&) const { return false; }
+  __device__ bool idle(const Numbers& s) const { return s.left_out; }
   __device__ void operator()(const Numbers& s, C dw, C& w, C& m, C& v) const {
     average(s, dw, w, m, v);
     step(s, w, m, v);
@@ -223,6 +226,38 @@ void all_finite_cuda(CudaStream& stream, ConstView x, View out) {
   });
 }
 
+// Threads that find something write the same, so their order does not matter.
+template <class C>
+struct Unscale {
+  using Numbers = C;
+  const float* scale;
+  bool* found;
+
+  __device__ C numbers() const { return C(float(1.0 / double(*scale))); }
+  __device__ bool idle(C) const { return false; }
+  __device__ void operator()(C by, C& x) const {
+    if (!(math::abs(x) < std::numeric_limits<C>::infinity())) *found = true;
+    x *= by;
+  }
+};
+
+void unscale_cuda(CudaStream& stream, ConstView scale, View found, View x) {
+  dispatch(Floats{}, x.dtype, "unscale", [&]<class T>(Type<T>) {
+    update(stream, "unscale", Unscale<Compute<T>>{scale.as<float>(), found.as<bool>()}, x.numel(), x.as<T>());
+  });
+}
+
+__global__ void apply_loss_scale_rule(LossScaleRule rule, bool* found, float* scale, int32_t* growth,
+                                      int64_t* left_out) {
+  if (blockIdx.x == 0 && threadIdx.x == 0) rule.apply(*found, *scale, *growth, *left_out);
+}
+
+void update_loss_scale_cuda(CudaStream& stream, LossScaleRule rule, View found, View scale, View growth,
+                            View left_out) {
+  launch(stream, "update_loss_scale", 1, apply_loss_scale_rule, rule, found.as<bool>(), scale.as<float>(),
+         growth.as<int32_t>(), left_out.as<int64_t>());
+}
+
 }  // namespace
 
 void install_optim() {
@@ -232,6 +267,8 @@ void install_optim() {
   clip_factor.cuda = clip_factor_cuda;
   scale_by.cuda = scale_by_cuda;
   all_finite.cuda = all_finite_cuda;
+  unscale.cuda = unscale_cuda;
+  update_loss_scale.cuda = update_loss_scale_cuda;
 }
 
 }  // namespace rstorch::kernels

@@ -12,8 +12,10 @@
 #include "cli/ranks.h"
 #include "cli/shell_word.h"
 #include "cli/train_arguments.h"
+#include "dist/connect.h"
 #include "train/plan.h"
 #include "train/rank_device.h"
+#include "train/stop_signals.h"
 #include "train/text_table.h"
 
 namespace rstorch::cli {
@@ -117,6 +119,7 @@ void add_train(Command program, Action& action) {
   auto arguments = std::make_shared<TrainArguments>();
   add_train_command(program, *arguments).when_chosen([&action, arguments] {
     action = [arguments] {
+      if (dist::find_launch()) StopSignals::expect_usr1();
       return with_ranks("train", arguments->simulate_ranks,
                         [&](dist::ProcessGroup& group) { return run(*arguments, group); });
     };

@@ -1,6 +1,7 @@
 #include <tuple>
 
 #include "kernels/elementwise.h"
+#include "ops/autocast.h"
 #include "ops/broadcast.h"
 #include "ops/elementwise.h"
 #include "ops/layout.h"
@@ -27,6 +28,12 @@ DType compute_type(DType promoted) {
 
 template <class F>
 constexpr bool gives_bool = std::is_same_v<decltype(std::declval<F>().value(1.0f, 1.0f)), bool>;
+
+// What autocast computes in f32, as PyTorch does: powers, and 1 / x.
+template <class F>
+bool wants_full_precision(const TensorOrNumber& a) {
+  return std::is_same_v<F, kernels::Pow> || (std::is_same_v<F, kernels::Div> && a.is_number());
+}
 
 // Of an argument that was a number, or a tensor that no slope reads.
 Operand saved_operand(const Tensor& saved, Scalar number, const Shape& shape) {
@@ -115,11 +122,12 @@ template <class F>
 Tensor binary(const TensorOrNumber& a, const TensorOrNumber& b, F f) {
   const Op op(F::name);
   check_arguments(op, a, b);
-  const DType dtype = compute_type<F>(result_type(a, b));
+  const Tensor& first = a.is_number() ? b.tensor() : a.tensor();
+  DType dtype = compute_type<F>(result_type(a, b));
+  if (wants_full_precision<F>(a)) dtype = full_precision_of(dtype, first.device());
   if (!a.is_number() && a.tensor().dtype() != dtype) return binary(to(a.tensor(), dtype), b, f);
   if (!b.is_number() && b.tensor().dtype() != dtype) return binary(a, to(b.tensor(), dtype), f);
   const Shape shape = result_shape(F::name, a, b);
-  const Tensor& first = a.is_number() ? b.tensor() : a.tensor();
   Tensor y = empty_image(shape, {gives_bool<F> ? kBool : dtype, first.device()}, layout_of_result(shape, a, b));
   kernels::Binary<F>::forward(op.stream(first), f, operand(a, shape), operand(b, shape), y.mutable_view());
   if constexpr (!HasSlopes<F>) {
@@ -228,7 +236,7 @@ Tensor rsub(const Tensor& a, Scalar b) {
 }
 
 Tensor pow(const Tensor& a, Scalar b) {
-  const DType dtype = result_type(a, b);
+  const DType dtype = full_precision_of(result_type(a, b), a.device());
   const double exponent = b.as<double>();
   if (exponent == 1) return clone(to(a, dtype));
   if (exponent == 2 && is_floating(dtype)) return unary<kernels::Square>(to(a, dtype));

@@ -1,6 +1,7 @@
 #include "kernels/conv.h"
 
 #include "kernels/elementwise.h"
+#include "ops/autocast.h"
 #include "ops/layout.h"
 #include "ops/op.h"
 #include "ops/ops.h"
@@ -63,8 +64,10 @@ V flat(V view) {
   return view;
 }
 
-Tensor convolve(const Op& op, const Tensor& input, const Tensor& weight, const Tensor& bias,
+Tensor convolve(const Op& op, const Tensor& given_input, const Tensor& given_weight, const Tensor& given_bias,
                 const Conv2dOptions& options, Activation activation) {
+  const Tensor input = in_lower_precision(given_input), weight = in_lower_precision(given_weight),
+               bias = in_lower_precision(given_bias);
   const auto [geometry, shape] = plan_of(op, input, weight, bias, options);
   const Tensor x = dense(input), w = contiguous(weight), b = bias.defined() ? contiguous(bias) : bias;
   Tensor y = empty_image(shape, x.options(), Layout::channels_last);

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "kernels/copy.h"
+#include "ops/layout.h"
 #include "ops/op.h"
 #include "ops/ops.h"
 
@@ -24,10 +25,13 @@ Tensor to(const Tensor& x, DType dtype) {
   const Op op("to");
   op.require_defined("x", x);
   if (x.dtype() == dtype) return x;
-  Tensor y = empty_like(x, dtype);
+  Tensor y = empty_image(x.shape(), {dtype, x.device()}, layout_of(x));
   kernels::copy(op.stream(x), x.view(), y.mutable_view());
-  return op.record(y, inputs(x), saves(),
-                   [from = x.dtype()](const Saved&, const Tensor& dy) { return Grads{to(dy, from)}; });
+  return op.record(y, inputs(x), saves(), [from = x.dtype()](const Saved& saved, const Tensor& dy) {
+    Tensor dx = saved.empty_grad(0, dy.shape(), from, dy.device());
+    kernels::copy(current_stream(dy.device()), dy.view(), dx.mutable_view());
+    return Grads{dx};
+  });
 }
 
 Tensor to(const Tensor& x, Device device) {

@@ -1,4 +1,5 @@
 #include "kernels/matmul.h"
+#include "ops/autocast.h"
 #include "ops/matrix.h"
 #include "ops/op.h"
 #include "ops/ops.h"
@@ -6,17 +7,18 @@
 namespace rstorch {
 namespace {
 
-Grads linear_backward(const Saved& saved, const Tensor& dy, Activation activation) {
+// Weight and bias were of `dtype` before autocast; so are their gradients.
+Grads linear_backward(const Saved& saved, const Tensor& dy, Activation activation, DType dtype) {
   const Tensor &x = saved[0], &w = saved[1], &y = saved[2];
   Stream& stream = current_stream(x.device());
   const Tensor dy_rows = contiguous(dy);
   Tensor dz = dy_rows, dx, dw, dbias;
-  if (saved.needs(2)) dbias = saved.empty_grad(2, {w.size(0)}, w.dtype(), w.device());
-  if (activation != Activation::none) dz = empty_like(dy_rows);
-  if (dbias.defined() || activation != Activation::none) {
-    kernels::linear_backward_activation(stream, as_rows(dy_rows.view()), y.defined() ? as_rows(y.view()) : ConstView(),
-                                        activation, y.defined() ? as_rows(dz.mutable_view()) : View(),
-                                        dbias.mutable_view());
+  if (saved.needs(2)) dbias = saved.empty_grad(2, {w.size(0)}, dtype, w.device());
+  const bool masked = activation != Activation::none;
+  if (masked) dz = empty_like(dy_rows);
+  if (masked || (dbias.defined() && !saved.needs(1))) {
+    kernels::linear_backward_activation(stream, as_rows(dy_rows.view()), masked ? as_rows(y.view()) : ConstView(),
+                                        activation, masked ? as_rows(dz.mutable_view()) : View(), dbias.mutable_view());
   }
   const ConstView dz_rows = as_rows(dz.view());
   if (saved.needs(0)) {
@@ -24,14 +26,23 @@ Grads linear_backward(const Saved& saved, const Tensor& dy, Activation activatio
     kernels::matmul(stream, as_batch(dz_rows), as_batch(w.view()), as_batch(as_rows(dx.mutable_view())));
   }
   if (saved.needs(1)) {
-    dw = saved.empty_grad(1, w.shape(), w.dtype(), w.device());
-    kernels::matmul(stream, as_batch(transposed(dz_rows)), as_batch(as_rows(x.view())), as_batch(dw.mutable_view()));
+    dw = saved.empty_grad(1, w.shape(), dtype, w.device());
+    kernels::linear_backward_weights(stream, dz_rows, as_rows(x.view()), dw.mutable_view(),
+                                     masked ? View() : dbias.mutable_view());
   }
   return {dx, dw, dbias};
 }
 
-Tensor linear_with(const Op& op, const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation) {
-  op.require_floating("x", x);
+// For the product only: its backward pass gives gradients for what was there before, in that dtype.
+Tensor lowered(const Tensor& parameter) {
+  const NoGrad no_grad;
+  return in_lower_precision(parameter);
+}
+
+Tensor linear_with(const Op& op, const Tensor& input, const Tensor& given_weight, const Tensor& given_bias,
+                   Activation activation) {
+  op.require_floating("x", input);
+  const Tensor x = in_lower_precision(input), weight = lowered(given_weight), bias = lowered(given_bias);
   op.require_same_device("x", x, "weight", weight);
   op.require_dims("weight", weight, 2);
   op.require_dtype("weight", weight, x.dtype());
@@ -50,9 +61,10 @@ Tensor linear_with(const Op& op, const Tensor& x, const Tensor& weight, const Te
   const Tensor y = Tensor::empty(shape, x.options());
   kernels::linear(op.stream(x), as_rows(rows.view()), w.view(), b.view(), activation, as_rows(y.mutable_view()));
   const Tensor kept = activation == Activation::none ? Tensor() : y;
-  return op.record(y, inputs(rows, w, b), saves(rows, w, kept), [activation](const Saved& saved, const Tensor& dy) {
-    return linear_backward(saved, dy, activation);
-  });
+  return op.record(y, inputs(rows, given_weight, given_bias), saves(rows, w, kept),
+                   [activation, dtype = given_weight.dtype()](const Saved& saved, const Tensor& dy) {
+                     return linear_backward(saved, dy, activation, dtype);
+                   });
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "kernels/loss.h"
 
 #include "kernels/element.h"
+#include "ops/autocast.h"
 #include "ops/op.h"
 #include "ops/ops.h"
 
@@ -20,9 +21,10 @@ void require_same(const Op& op, const Tensor& x, const Tensor& target) {
 
 }  // namespace
 
-Tensor cross_entropy(const Tensor& input, const Tensor& labels, const Tensor& weight,
+Tensor cross_entropy(const Tensor& given_input, const Tensor& labels, const Tensor& given_weight,
                      const CrossEntropyOptions& options) {
   const Op op("cross_entropy");
+  const Tensor input = in_full_precision(given_input), weight = in_full_precision(given_weight);
   op.require_floating("logits", input);
   op.require_same_device("logits", input, "target", labels);
   op.require_dtype("target", labels, DType::i64);
@@ -64,8 +66,9 @@ Tensor cross_entropy(const Tensor& input, const Tensor& labels, const Tensor& we
                    });
 }
 
-Tensor mse_loss(const Tensor& input, const Tensor& wanted, Reduction reduction) {
+Tensor mse_loss(const Tensor& given_input, const Tensor& given_target, Reduction reduction) {
   const Op op("mse_loss");
+  const Tensor input = in_full_precision(given_input), wanted = in_full_precision(given_target);
   require_same(op, input, wanted);
   const Tensor x = contiguous(input), target = contiguous(wanted);
   Tensor y = result_for(x, reduction, x.shape());
@@ -80,9 +83,11 @@ Tensor mse_loss(const Tensor& input, const Tensor& wanted, Reduction reduction) 
                    });
 }
 
-Tensor binary_cross_entropy_with_logits(const Tensor& input, const Tensor& wanted, const Tensor& pos_weight,
-                                        Reduction reduction) {
+Tensor binary_cross_entropy_with_logits(const Tensor& given_input, const Tensor& given_target,
+                                        const Tensor& given_pos_weight, Reduction reduction) {
   const Op op("binary_cross_entropy_with_logits");
+  const Tensor input = in_full_precision(given_input), wanted = in_full_precision(given_target),
+               pos_weight = in_full_precision(given_pos_weight);
   require_same(op, input, wanted);
   const Tensor x = contiguous(input), target = contiguous(wanted);
   Tensor weight;

@@ -1,5 +1,6 @@
 #include "kernels/matmul.h"
 
+#include "ops/autocast.h"
 #include "ops/matrix.h"
 #include "ops/op.h"
 #include "ops/ops.h"
@@ -46,8 +47,9 @@ Tensor fold_batch(const Tensor& x, const Shape& batch) {
 
 }  // namespace
 
-Tensor matmul(const Tensor& a, const Tensor& b) {
+Tensor matmul(const Tensor& left, const Tensor& right) {
   const Op op("matmul");
+  const Tensor a = in_lower_precision(left), b = in_lower_precision(right);
   op.require_same_device("a", a, "b", b);
   if (a.dtype() != b.dtype()) {
     throw DTypeError(format("matmul: a is {}, b is {}", name_of(a.dtype()), name_of(b.dtype())),

@@ -1,6 +1,7 @@
 #include "kernels/norm.h"
 
 #include "kernels/element.h"
+#include "ops/autocast.h"
 #include "ops/layout.h"
 #include "ops/op.h"
 #include "ops/ops.h"
@@ -108,9 +109,10 @@ Tensor batch_norm(const Tensor& input, const Tensor& weight, const Tensor& bias,
                    });
 }
 
-Tensor layer_norm(const Tensor& input, const Shape& normalized_shape, const Tensor& weight, const Tensor& bias,
+Tensor layer_norm(const Tensor& given, const Shape& normalized_shape, const Tensor& weight, const Tensor& bias,
                   double eps) {
   const Op op("layer_norm");
+  const Tensor input = in_full_precision(given);
   op.require_floating("x", input);
   const int dims = normalized_shape.dims();
   op.require_shape_that(

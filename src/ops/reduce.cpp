@@ -1,6 +1,7 @@
 #include "kernels/reduce.h"
 
 #include "kernels/indexing.h"
+#include "ops/autocast.h"
 #include "ops/op.h"
 #include "ops/ops.h"
 
@@ -61,9 +62,10 @@ DType accumulated(DType dtype) { return is_floating(dtype) ? dtype : kInt64; }
 
 }  // namespace
 
-Tensor sum(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
+Tensor sum(const Tensor& input, const std::vector<int>& dims, bool keepdim) {
   const Op op("sum");
-  op.require_defined("x", x);
+  op.require_defined("x", input);
+  const Tensor x = in_full_precision(input);
   const Reduced reduced(op, x, dims, keepdim);
   Tensor y = Tensor::empty(reduced.result, {accumulated(x.dtype()), x.device()});
   kernels::sum(op.stream(x), x.view(), reduced.view(y));
@@ -97,9 +99,10 @@ Tensor var(const Tensor& x, const std::vector<int>& dims, bool keepdim, int64_t 
   });
 }
 
-Tensor prod(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
+Tensor prod(const Tensor& input, const std::vector<int>& dims, bool keepdim) {
   const Op op("prod");
-  op.require_defined("x", x);
+  op.require_defined("x", input);
+  const Tensor x = in_full_precision(input);
   const Reduced reduced(op, x, dims, keepdim);
   Tensor y = Tensor::empty(reduced.result, {accumulated(x.dtype()), x.device()});
   kernels::prod(op.stream(x), x.view(), reduced.view(y));

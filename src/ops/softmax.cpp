@@ -1,5 +1,6 @@
 #include "kernels/softmax.h"
 
+#include "ops/autocast.h"
 #include "ops/op.h"
 #include "ops/ops.h"
 
@@ -19,7 +20,7 @@ Tensor apply(std::string_view name, const Tensor& input, int dim) {
   const Op op(name);
   op.require_floating("x", input);
   dim = op.require_dim("dim", dim, input);
-  const Tensor x = contiguous(input);
+  const Tensor x = contiguous(in_full_precision(input));
   const Shape shape = around(x, dim);
   Tensor y = empty_like(x);
   Forward(op.stream(x), shaped(x, shape), shaped(y, shape));

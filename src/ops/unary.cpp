@@ -1,18 +1,30 @@
 #include <tuple>
 
 #include "kernels/elementwise.h"
+#include "ops/autocast.h"
 #include "ops/elementwise.h"
 #include "ops/layout.h"
 #include "ops/op.h"
 #include "ops/ops.h"
 
 namespace rstorch {
+namespace {
+
+// What autocast computes in f32, as PyTorch does.
+template <class F>
+constexpr bool wants_full_precision =
+    std::is_same_v<F, kernels::Exp> || std::is_same_v<F, kernels::Log> || std::is_same_v<F, kernels::Rsqrt>;
+
+}  // namespace
 
 template <class F>
 Tensor unary(const Tensor& x, F f) {
   const Op op(F::name);
   op.require_defined("x", x);
   if (std::is_same_v<typename F::Types, Floats> && !is_floating(x.dtype())) return unary(to(x, kFloat32), f);
+  if constexpr (wants_full_precision<F>) {
+    if (full_precision_of(x.dtype(), x.device()) != x.dtype()) return unary(in_full_precision(x), f);
+  }
   constexpr bool gives_bool = std::is_same_v<decltype(f.value(1.0f)), bool>;
   Tensor y = empty_image(x.shape(), {gives_bool ? kBool : x.dtype(), x.device()}, layout_of(x));
   kernels::Unary<F>::forward(op.stream(x), f, x.view(), y.mutable_view());

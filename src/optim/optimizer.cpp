@@ -1,5 +1,7 @@
 #include "optim/optimizer.h"
 
+#include <algorithm>
+
 #include "autograd/grad_mode.h"
 #include "base/error.h"
 #include "tensor/arithmetic.h"
@@ -74,6 +76,27 @@ double Optimizer::lr_of(const Group& group) const {
   return first == 0 ? lr_ : lr_ * (group.settings.lr / first);
 }
 
+void Optimizer::set_leave_out(const Tensor& leave_out, const Tensor& left_out) {
+  leave_out_ = leave_out;
+  left_out_ = left_out;
+}
+
+void Optimizer::take_back_steps(int64_t count) {
+  for (Group& group : groups_) {
+    for (Slot& slot : group.slots) slot.steps = std::max<int64_t>(slot.steps - count, 0);
+  }
+}
+
+std::vector<Tensor> Optimizer::gradients() const {
+  std::vector<Tensor> out;
+  for (const Group& group : groups_) {
+    for (const Slot& slot : group.slots) {
+      if (const Tensor gradient = slot.parameter.grad(); gradient.defined()) out.push_back(gradient);
+    }
+  }
+  return out;
+}
+
 void Optimizer::step() {
   const NoGrad no_grad;
   struct Update {
@@ -92,6 +115,10 @@ void Optimizer::step() {
       scalars.lr = lr_of(group);
       scalars.grad_scale *= grad_scale_;
       scalars.step = ++slot.steps;
+      if (leave_out_.defined()) {
+        scalars.leave_out = static_cast<const bool*>(leave_out_.raw_data());
+        scalars.left_out = static_cast<const int64_t*>(left_out_.raw_data());
+      }
       updates.push_back({&group, &slot, gradient.is_contiguous() ? gradient : copy_new(gradient)});
     }
   }

@@ -51,6 +51,13 @@ class Optimizer {
   double lr_of(const Group& group) const;
   // Gradients are multiplied by it: 1 / loss scale, or 1 / count where losses were summed.
   void set_grad_scale(double scale) { grad_scale_ = scale; }
+  // On the device of the parameters: step() changes nothing where `leave_out` (bool) is true when its kernels run.
+  // `left_out` (i64) is how many of the steps that are counted were, since take_back_steps(); see GradScaler.
+  void set_leave_out(const Tensor& leave_out, const Tensor& left_out);
+  // Of every parameter that was updated.
+  void take_back_steps(int64_t count);
+  // Those that step() would go by now.
+  std::vector<Tensor> gradients() const;
 
   const std::vector<Group>& groups() const { return groups_; }
   std::vector<Group>& groups() { return groups_; }
@@ -72,6 +79,7 @@ class Optimizer {
   std::vector<Group> groups_;
   double lr_ = 0;
   double grad_scale_ = 1;
+  Tensor leave_out_, left_out_;
   std::vector<kernels::OptimScalars> scalars_;  // one per slot, refreshed by step()
   Tensor device_scalars_;                       // their copy where the parameters are not on the CPU
 };

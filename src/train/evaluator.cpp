@@ -5,9 +5,9 @@
 
 namespace rstorch {
 
-Evaluator::Evaluator(nn::Module& model, const nn::Loss& loss, const std::vector<MetricRegistry::Recipe>& metrics,
-                     Device device, dist::ProcessGroup& group)
-    : model_(model), loss_(loss), device_(device), group_(group) {
+Evaluator::Evaluator(nn::Module& model, const Arithmetic& arithmetic, const nn::Loss& loss,
+                     const std::vector<MetricRegistry::Recipe>& metrics, Device device, dist::ProcessGroup& group)
+    : model_(model), arithmetic_(arithmetic), loss_(loss), device_(device), group_(group) {
   for (const MetricRegistry::Recipe& recipe : metrics) metrics_.push_back(recipe.make());
 }
 
@@ -31,7 +31,7 @@ std::optional<Metrics> Evaluator::evaluate(const data::DataLoader& loader, const
 }
 
 void Evaluator::add(const data::Batch& batch) {
-  const Tensor output = model_(batch.x.to(device_));
+  const Tensor output = arithmetic_.run(model_, batch.x.to(device_));
   const Tensor y = loss_.target_for(output, batch.y.to(device_));
   loss_mean_.add_sum(loss_.sum(output, y), loss_.count(output, y));
   const Tensor counted = loss_.counted(y);

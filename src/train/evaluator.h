@@ -11,6 +11,7 @@
 #include "dist/process_group.h"
 #include "nn/loss.h"
 #include "nn/module.h"
+#include "train/arithmetic.h"
 #include "train/metric.h"
 #include "train/metrics.h"
 
@@ -19,8 +20,8 @@ namespace rstorch {
 class Evaluator {
  public:
   // Model, loss and group must outlive it.
-  Evaluator(nn::Module& model, const nn::Loss& loss, const std::vector<MetricRegistry::Recipe>& metrics, Device device,
-            dist::ProcessGroup& group);
+  Evaluator(nn::Module& model, const Arithmetic& arithmetic, const nn::Loss& loss,
+            const std::vector<MetricRegistry::Recipe>& metrics, Device device, dist::ProcessGroup& group);
 
   // {"loss", ...}, {"accuracy", ...}, ... Nothing if `interrupted` said true between two batches, as it has to on all
   // ranks or on none. The loader gives this rank's share, in as many batches as the others'. The model is in
@@ -31,6 +32,7 @@ class Evaluator {
   void add(const data::Batch& batch);
 
   nn::Module& model_;
+  Arithmetic arithmetic_;
   const nn::Loss& loss_;
   std::vector<std::unique_ptr<Metric>> metrics_;
   Device device_;

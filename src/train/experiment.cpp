@@ -55,16 +55,6 @@ std::vector<Value> default_metrics(std::string_view loss) {
   return classes ? std::vector<Value>{Value("accuracy")} : std::vector<Value>{};
 }
 
-void check_precision(const Experiment& experiment, Report& report) {
-  if (experiment.config.trainer.precision == Precision::fp32) return;
-  const Value* trainer = experiment.root.find("trainer");
-  const Value* precision = trainer ? trainer->find("precision") : nullptr;
-  if (!precision) return;
-  report.error(Code::resource, format("`precision: {}` is not in this version", precision->text()))
-      .at(*precision)
-      .help("it comes with CUDA; leave it out to train in fp32");
-}
-
 void check_device(const Experiment& experiment, Report& report) {
   const std::string& device = experiment.config.device;
   const std::string_view index = device.starts_with("cuda:") ? std::string_view(device).substr(5) : "";
@@ -180,7 +170,6 @@ Experiment Experiment::read(const Value& given, Report& report) {
   out.schedule =
       read_kind(optim::schedules(), config.lr_scheduler.is_null() ? Value("constant") : config.lr_scheduler, report);
   check_device(out, report);
-  check_precision(out, report);
   check_metric_names(out, report);
   if (config.model.is_map() && config.model.has("input")) {
     const nn::BuiltModel planned = nn::build_model(config.model, on_meta(), report);

@@ -63,6 +63,7 @@ Learner::Learner(const Experiment& experiment, nn::BuiltModel model, const optim
       device_(device),
       group_(&group),
       max_norm_(experiment.config.trainer.clip_grad_norm),
+      arithmetic_(experiment.config.trainer.precision, device),
       model_(std::move(model)),
       loss_(experiment.loss.make()),
       arena_(
@@ -71,6 +72,7 @@ Learner::Learner(const Experiment& experiment, nn::BuiltModel model, const optim
       optimizer_(optimizer_spec_.make(arena_->flat_groups())),
       schedule_(make_schedule(experiment, length)) {
   loss_->to(device_);
+  if (arithmetic_.wants_loss_scaling()) scaler_.emplace(device_);
   if (group.size() > 1) {
     reducer_.emplace(group, *arena_, this->model(), size_t(experiment.config.distributed.bucket_mb) << 20);
     nn::SyncBatchNorm::convert_sync_batchnorm(this->model(), &group);
@@ -98,31 +100,39 @@ bool Learner::step(const data::Batch& batch, Guard guard) {
   optimizer_->set_lr(schedule_->lr(step_));
   arena_->zero_grad();
   const BatchLoss loss = group_->size() > 1 || batch.parts.size() > 1 ? backward_in_parts(batch) : backward(batch);
+  if (scaler_) scaler_->unscale(arena_->gradients());
   if (max_norm_) optim::clip_norm(arena_->gradients(), *max_norm_);
   const auto finite = [](const std::vector<Tensor>& tensors) { return optim::all_finite(tensors).item<bool>(); };
-  const bool update =
-      guard == Guard::off || (finite({loss.value}) && finite(arena_->gradients()) && finite(statistics_));
-  if (update) {
-    optimizer_->step();
-    if (arena_->is_shared()) gather_parameters();
-    if (loss_->reduction() == Reduction::sum)
-      training_loss_.add_sum(loss.value, loss.count);
-    else
-      training_loss_.add_mean(loss.value, loss.count);
-  } else {
-    for (size_t i = 0; i < buffers_.size(); ++i) buffers_[i].copy_(buffers_before[i]);
+  const bool leave_out =
+      guard == Guard::on && !scaler_ && !(finite({loss.value}) && finite(arena_->gradients()) && finite(statistics_));
+  for (size_t i = 0; i < buffers_before.size(); ++i) {
+    if (leave_out) buffers_[i].copy_(buffers_before[i]);
+    if (scaler_) buffers_[i].copy_(where(scaler_->found_inf(), buffers_before[i], buffers_[i]));
   }
+  if (!leave_out) update(loss);
   ++step_;
-  return update;
+  return !leave_out;
+}
+
+void Learner::update(const BatchLoss& loss) {
+  scaler_ ? scaler_->step(*optimizer_) : optimizer_->step();
+  if (arena_->is_shared()) gather_parameters();
+  // A sample whose update is left out was not trained with.
+  const auto counted = [this](const Tensor& x) { return scaler_ ? masked_fill(x, scaler_->found_inf(), 0) : x; };
+  if (loss_->reduction() == Reduction::sum)
+    training_loss_.add_sum(counted(loss.value), counted(loss.count));
+  else
+    training_loss_.add_mean(counted(loss.value), counted(loss.count));
+  if (scaler_) scaler_->update();
 }
 
 Learner::BatchLoss Learner::backward(const data::Batch& batch) {
   const nn::RandomScope random(
       {.seed = seed_, .step = uint64_t(step_), .first_sample = uint64_t(batch.parts[0].first)});
-  const Tensor output = model()(batch.x.to(device_));
+  const Tensor output = arithmetic_.run(model(), batch.x.to(device_));
   const Tensor y = loss_->target_for(output, batch.y.to(device_));
   const Tensor loss = loss_->forward(output, y);
-  loss.backward();
+  loss.backward(scaler_ ? scaler_->factor() : Tensor());
   arena_->collect_gradients();
   return {loss.detach(), loss_->count(output, y)};
 }
@@ -136,7 +146,7 @@ Learner::BatchLoss Learner::backward_in_parts(const data::Batch& batch) {
   int64_t offset = 0;
   for (const data::Part& part : batch.parts) {
     const nn::RandomScope random({.seed = seed_, .step = uint64_t(step_), .first_sample = uint64_t(part.first)});
-    const Tensor output = model()(batch.x.narrow(0, offset, part.size).to(device_));
+    const Tensor output = arithmetic_.run(model(), batch.x.narrow(0, offset, part.size).to(device_));
     const Tensor y = loss_->target_for(output, batch.y.narrow(0, offset, part.size).to(device_));
     const Tensor loss = loss_->sum(output, y);
     whole.value.add_(loss.detach());
@@ -146,7 +156,7 @@ Learner::BatchLoss Learner::backward_in_parts(const data::Batch& batch) {
       totals_work = group_->start_all_reduce(totals, dist::ReduceOp::sum, "loss");
       if (reducer_) reducer_->begin();
     }
-    loss.backward();
+    loss.backward(scaler_ ? scaler_->factor() : Tensor());
   }
   arena_->collect_gradients();
   if (reducer_) reducer_->finish();
@@ -178,6 +188,9 @@ void Learner::share_state() {
   }
   for (const Tensor& buffer : buffers_) group_->broadcast(buffer, "buffers");
   share_optimizer_state();
+  if (scaler_) {
+    for (const NamedTensor& named : scaler_->state()) group_->broadcast(named.tensor, "loss scale");
+  }
   const Tensor numbers = Tensor::zeros({3}, {.dtype = DType::f64});
   const Tensor& totals = training_loss_.totals();
   if (totals.defined()) numbers.narrow(0, 0, 2).copy_(totals);
@@ -203,7 +216,7 @@ void Learner::share_optimizer_state() {
     return;
   }
   // As many numbers on all ranks, whether or not there was an update yet.
-  std::vector<NamedTensor> state = optimizer_state();
+  std::vector<NamedTensor> state = gathered_state();
   for (NamedTensor& named : state) {
     named.tensor = named.tensor.contiguous();
     group_->broadcast(named.tensor, "optimizer state");
@@ -217,15 +230,30 @@ bool Learner::model_finite() const {
   return optim::all_finite(all).item<bool>();
 }
 
+std::optional<double> Learner::loss_scale() const {
+  return scaler_ ? std::optional(scaler_->get_scale()) : std::nullopt;
+}
+
 std::vector<NamedTensor> Learner::optimizer_state() {
+  std::vector<NamedTensor> state = gathered_state();
+  if (!scaler_ || !group_->is_root()) return state;
+  for (NamedTensor& named : scaler_->state()) state.push_back(std::move(named));
+  return state;
+}
+
+std::vector<NamedTensor> Learner::gathered_state() {
+  if (scaler_) scaler_->settle({optimizer_.get()});
   if (!arena_->is_shared()) return optim::named_state(*optimizer_, *arena_);
   const auto whole = group_->is_root() ? make_whole(optimizer_spec_, *arena_) : nullptr;
   gather_state(*optimizer_, whole.get(), *arena_, *group_);
   return whole ? optim::named_state(*whole, *arena_) : std::vector<NamedTensor>();
 }
 
-void Learner::load(const std::vector<NamedTensor>& model, const std::vector<NamedTensor>& optimizer, int64_t step) {
+void Learner::load(const std::vector<NamedTensor>& model, const std::vector<NamedTensor>& state, int64_t step) {
   this->model().load_state_dict(model);
+  std::vector<NamedTensor> optimizer = state;  // a run in another precision has no scale, or needs none
+  std::erase_if(optimizer, [](const NamedTensor& named) { return optim::GradScaler::is_state(named.name); });
+  if (scaler_) scaler_->load_state(state);
   if (arena_->is_shared()) loaded_ = make_whole(optimizer_spec_, *arena_);
   optim::load_named_state(loaded_ ? *loaded_ : *optimizer_, *arena_, optimizer);
   training_loss_.reset();

@@ -10,9 +10,11 @@
 #include "dist/reducer.h"
 #include "nn/loss.h"
 #include "nn/module.h"
+#include "optim/grad_scaler.h"
 #include "optim/optimizer.h"
 #include "optim/parameter_arena.h"
 #include "optim/schedule.h"
+#include "train/arithmetic.h"
 #include "train/experiment.h"
 #include "train/metric.h"
 #include "train/safetensors.h"
@@ -37,7 +39,8 @@ class Learner {
   // pass wrote to buffers. Checking waits for the device.
   enum class Guard { off, on };
   // One update, of this rank's share of a batch; all ranks make it together. False if the guard left it out; the step
-  // counts all the same.
+  // counts all the same. Where losses are scaled, an update whose gradients are not finite is left out on the device,
+  // with the guard or without.
   bool step(const data::Batch& batch, Guard guard = Guard::off);
 
   int64_t steps() const { return step_; }
@@ -45,6 +48,7 @@ class Learner {
   nn::Module& model() { return *model_.module; }
   const nn::BuiltModel& built() const { return model_; }
   const nn::Loss& loss() const { return *loss_; }
+  const Arithmetic& arithmetic() const { return arithmetic_; }
   // What the Evaluator would report of the batches since the last reset(), each at the weights it was trained with: the
   // mean over all they count, whatever the loss's reduction.
   Mean& training_loss() { return training_loss_; }
@@ -54,6 +58,10 @@ class Learner {
   dist::Reducer* reducer() { return reducer_ ? &*reducer_ : nullptr; }
   // Reads all parameters and running statistics; waits for the device.
   bool model_finite() const;
+  // Nothing where losses are not scaled; waits for the device. Below kLeastLossScale it cannot help any more: it falls
+  // so low only where gradients are not finite at any scale.
+  std::optional<double> loss_scale() const;
+  static constexpr double kLeastLossScale = 0x1p-14;
 
   // For checkpoints. Tensors may share memory with the learner.
   std::vector<NamedTensor> model_state() { return model().state_dict(); }
@@ -73,6 +81,8 @@ class Learner {
   };
   BatchLoss backward(const data::Batch& batch);
   BatchLoss backward_in_parts(const data::Batch& batch);
+  void update(const BatchLoss& loss);
+  std::vector<NamedTensor> gathered_state();
   void gather_parameters();
   void share_optimizer_state();
 
@@ -80,6 +90,7 @@ class Learner {
   Device device_;
   dist::ProcessGroup* group_;
   std::optional<double> max_norm_;
+  Arithmetic arithmetic_;
   nn::BuiltModel model_;
   std::vector<Tensor> buffers_;
   std::vector<Tensor> statistics_;  // floating buffers that begin finite: a mask of -inf is none
@@ -87,6 +98,7 @@ class Learner {
   std::unique_ptr<optim::ParameterArena> arena_;
   std::optional<dist::Reducer> reducer_;  // with several ranks
   optim::OptimizerSpec optimizer_spec_;
+  std::optional<optim::GradScaler> scaler_;      // before the optimizer, which refers to it
   std::unique_ptr<optim::Optimizer> optimizer_;  // of this rank's share
   std::unique_ptr<optim::Optimizer> loaded_;     // of all shares, until they are given out
   std::unique_ptr<optim::Schedule> schedule_;

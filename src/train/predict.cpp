@@ -123,13 +123,14 @@ int64_t write_predictions(const SavedModel& saved, const files::Path& file, Pred
   const Device device = saved.experiment().choose_device();
   const data::DatasetPtr data = saved.open_data();
   const nn::BuiltModel model = saved.build_model(data->spec(), device);
+  const Arithmetic arithmetic(saved.experiment().config.trainer.precision, device);
   const data::DataLoader loader(*data, saved.experiment().data.val_options());
   const RowWriter writer(data->spec(), format);
 
   data::BatchStream batches = loader.stream(0, loader.size());
   bool first = true;
   while (const std::optional<data::Batch> batch = batches.next()) {
-    const std::vector<Row> rows = rows_of(*batch, (*model.module)(batch->x.to(device)), data->spec());
+    const std::vector<Row> rows = rows_of(*batch, arithmetic.run(*model.module, batch->x.to(device)), data->spec());
     std::string text = first ? writer.head(rows.front()) : "";
     for (const Row& row : rows) text += writer.line(row);
     out.write(text);

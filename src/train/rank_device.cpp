@@ -35,13 +35,21 @@ void connect_devices(const Experiment& experiment, dist::ProcessGroup& group, De
                        group.size(), nccl, group.backend()));
 }
 
+void say_precision(const Experiment& experiment, Device device) {
+  const Precision precision = experiment.config.trainer.precision;
+  if (precision == Precision::fp32 || device.is_cuda()) return;
+  logging::info(format("precision: fp32 (CPUs compute {} as fp32)", config::name_of(precision)));
+}
+
 }  // namespace
 
 Device prepare_device(const Experiment& experiment, dist::ProcessGroup& group) {
   if (group.watchdog()) group.watchdog()->set_timeout(experiment.config.distributed.patience());
-  if (group.size() == 1) return experiment.choose_device();
-  const Device device = experiment.choose_device(experiment.config.device == "cpu" ? 0 : dist::number_on_host(group));
-  connect_devices(experiment, group, device);
+  const bool one = group.size() == 1;
+  const Device device =
+      experiment.choose_device(one || experiment.config.device == "cpu" ? 0 : dist::number_on_host(group));
+  if (!one) connect_devices(experiment, group, device);
+  say_precision(experiment, device);
   return device;
 }
 

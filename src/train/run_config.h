@@ -73,7 +73,9 @@ struct TrainerSection {
           config::in_range(1, 1'000'000'000'000'000));
     field("max_time", &TrainerSection::max_time, "The process saves and stops with exit code 75 after so long.",
           config::units(Unit::seconds), config::positive);
-    field("precision", &TrainerSection::precision, "Arithmetic of forward and backward passes.");
+    field("precision", &TrainerSection::precision,
+          "Arithmetic of forward and backward passes on a GPU; parameters stay fp32. tf32: products; bf16, fp16: mixed "
+          "precision, for fp16 with dynamic loss scaling. A CPU computes in fp32.");
     field("micro_batch_size", &TrainerSection::micro_batch_size,
           "Samples at a time: the gradients of a batch are added up from such parts.", config::positive);
     field("clip_grad_norm", &TrainerSection::clip_grad_norm, "Largest norm of all gradients together.",

@@ -86,7 +86,8 @@ Metrics evaluate(const SavedModel& saved, dist::ProcessGroup& group) {
   const nn::BuiltModel model = saved.build_model(data->spec(), device);
   const std::unique_ptr<nn::Loss> loss = experiment.loss.make();
   loss->to(device);
-  Evaluator evaluator(*model.module, *loss, experiment.metrics, device, group);
+  const Arithmetic arithmetic(experiment.config.trainer.precision, device);
+  Evaluator evaluator(*model.module, arithmetic, *loss, experiment.metrics, device, group);
   return *evaluator.evaluate(data::DataLoader(*data, experiment.data.val_options(group.rank(), group.size())));
 }
 

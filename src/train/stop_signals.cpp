@@ -30,14 +30,17 @@ void handle(int signal) {
   if (again && uptime() - first >= kGrace) _exit(128 + SIGTERM);
 }
 
-}  // namespace
-
-StopSignals::StopSignals() {
-  received = 0;
-  first_terminate = 0;
+struct sigaction our_action() {
   struct sigaction action {};
   action.sa_handler = handle;
   action.sa_flags = SA_RESTART;
+  return action;
+}
+
+}  // namespace
+
+StopSignals::StopSignals() {
+  const struct sigaction action = our_action();
   for (size_t i = 0; i < kSignals.size(); ++i) {
     ::sigaction(kSignals[i], &action, &previous_[i]);
     if (kSignals[i] == SIGHUP && previous_[i].sa_handler == SIG_IGN) ::sigaction(SIGHUP, &previous_[i], nullptr);
@@ -46,6 +49,13 @@ StopSignals::StopSignals() {
 
 StopSignals::~StopSignals() {
   for (size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &previous_[i], nullptr);
+  received = 0;
+  first_terminate = 0;
+}
+
+void StopSignals::expect_usr1() {
+  const struct sigaction action = our_action();
+  ::sigaction(SIGUSR1, &action, nullptr);
 }
 
 bool StopSignals::requested() const { return received != 0; }

@@ -18,6 +18,10 @@ class StopSignals {
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
 
+  // For a rank, whose launcher may send SIGUSR1 before it has come to train: from now on that waits for an object,
+  // which then finds it requested.
+  static void expect_usr1();
+
   bool requested() const;
   std::string_view name() const;  // of the signal; empty: none came
 

@@ -56,7 +56,8 @@ Trainer::Trainer(const Experiment& experiment, const data::OpenedData& data, Lea
       epoch_steps_(loader_.size()),
       end_(std::move(end)),
       learner_(std::move(learner)),
-      evaluator_(learner_.model(), learner_.loss(), experiment.metrics, learner_.device(), group),
+      evaluator_(learner_.model(), learner_.arithmetic(), learner_.loss(), experiment.metrics, learner_.device(),
+                 group),
       best_goal_(best_goal(experiment)),
       data_state_(data.state),
       config_text_(config::dump_yaml(experiment.resolved)),
@@ -289,7 +290,8 @@ void Trainer::write_checkpoint() {
 
 bool Trainer::everything_finite() {
   const Tensor& totals = learner_.training_loss().totals();
-  return (!totals.defined() || std::isfinite(totals.to_vector<double>()[0])) && learner_.model_finite();
+  return (!totals.defined() || std::isfinite(totals.to_vector<double>()[0])) && learner_.model_finite() &&
+         learner_.loss_scale().value_or(1) >= Learner::kLeastLossScale;
 }
 
 // Goes back to the last checkpoint, from where updates are checked one by one; or ends the run.
@@ -298,7 +300,10 @@ void Trainer::recover() {
   const bool back = settings_.on_nonfinite == OnNonFinite::rollback && step > state_.guarded_until;
   const auto checkpoint = back && store_ ? latest_checkpoint(store_->folder()) : std::nullopt;
   if (group_.broadcast_text(checkpoint ? "back" : "", "checkpoint to go back to").empty()) {
-    give_up(format("the training loss, a parameter or a running statistic is not finite (steps {} to {})",
+    const bool scaled_away = learner_.loss_scale().value_or(1) < Learner::kLeastLossScale;
+    give_up(format("{} not finite (steps {} to {})",
+                   scaled_away ? "at any loss scale gradients in fp16 are"
+                               : "the training loss, a parameter or a running statistic is",
                    state_.logged_step + 1, step));
   }
   if (checkpoint) {

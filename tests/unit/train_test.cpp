@@ -1,5 +1,6 @@
 // Training runs: what they compute, where they stop, and that they go on with the same bits.
 #include <cmath>
+#include <csignal>
 
 #include <doctest/doctest.h>
 
@@ -11,6 +12,7 @@
 #include "train/plan.h"
 #include "train/predict.h"
 #include "train/saved_model.h"
+#include "train/stop_signals.h"
 #include "training.h"
 
 using namespace rstorch;
@@ -682,8 +684,6 @@ trainer: {max_epochs: 1}
     const std::string later = errors_of(kEverything, {"plugins=[a.so]", "trainer.ema={decay: 0.9}"});
     CHECK(contains(later, "`plugins` is not in this version"));
     CHECK(contains(later, "`ema` is not in this version"));
-    CHECK(
-        contains(errors_of(kEverything, {"trainer.precision=bf16"}), "error[E0319]: `precision: bf16` is not in this"));
     CHECK(contains(errors_of(kEverything, {"expect.val.acuracy=> 1"}), "did you mean `val.accuracy`?"));
     CHECK(contains(errors_of(kEverything, {"expect.val.loss=0.5"}), "error[E0303]"));
     for (const char* bound : {">= nan", "< inf", "> -infinity"}) {
@@ -721,6 +721,18 @@ trainer: {max_epochs: 1}
     CHECK((all[2].holds(2) && !all[2].holds(2.1)));
     CHECK((all[3].holds(0) && !all[3].holds(-1)));
     CHECK((all[4].holds(0) && !all[4].holds(0.1)));
+  }
+
+  TEST_CASE("a signal that comes before training is there when it begins, and gone after it") {
+    StopSignals::expect_usr1();
+    ::raise(SIGUSR1);
+    {
+      const StopSignals signals;
+      CHECK(signals.requested());
+      CHECK(signals.name() == "SIGUSR1");
+    }
+    CHECK(!StopSignals().requested());
+    std::signal(SIGUSR1, SIG_DFL);
   }
 
   TEST_CASE("how often") {

@@ -4,6 +4,7 @@
 #include <cublasLt.h>
 
 #include "base/half.h"
+#include "tf32.h"
 
 namespace {
 
@@ -14,31 +15,51 @@ struct Product {
   const FakeOperation& operation;
 };
 
-template <class T, class Sum>
-void multiply(const Product& p, const T* a, const T* b, T* d) {
-  const auto* const bias = static_cast<const T*>(p.operation.bias);
+// bias[j] = sum_k b[k, j].
+template <class T, class D, class Sum>
+void sum_columns(const Product& p, const T* b, D* bias) {
+  for (int64_t j = 0; j < p.n; ++j) {
+    Sum sum = 0;
+    for (int64_t k = 0; k < p.k; ++k) sum += Sum(p.transposed_b ? b[j + k * p.b.leading] : b[k + j * p.b.leading]);
+    bias[j] = D(sum);
+  }
+}
+
+template <class T, class D, class Sum>
+void multiply(const Product& p, const T* a, const T* b, D* d) {
+  auto* const bias = static_cast<D*>(const_cast<void*>(p.operation.bias));
+  if (p.operation.epilogue & CUBLASLT_EPILOGUE_BGRADB) sum_columns<T, D, Sum>(p, b, bias);
   const bool with_bias = p.operation.epilogue & CUBLASLT_EPILOGUE_BIAS,
              relu = p.operation.epilogue & CUBLASLT_EPILOGUE_RELU;
+  const bool rounds = p.operation.compute == CUBLAS_COMPUTE_32F_FAST_TF32;
+  const auto factor = [rounds](T x) { return rounds ? Sum(fake_cuda::to_tf32(x)) : Sum(x); };
   for (int64_t i = 0; i < p.m; ++i) {
     for (int64_t j = 0; j < p.n; ++j) {
       Sum sum = 0;
       for (int64_t k = 0; k < p.k; ++k) {
-        sum += Sum(p.transposed_a ? a[k + i * p.a.leading] : a[i + k * p.a.leading]) *
-               Sum(p.transposed_b ? b[j + k * p.b.leading] : b[k + j * p.b.leading]);
+        sum += factor(p.transposed_a ? a[k + i * p.a.leading] : a[i + k * p.a.leading]) *
+               factor(p.transposed_b ? b[j + k * p.b.leading] : b[k + j * p.b.leading]);
       }
       if (with_bias) sum += Sum(bias[i]);
       if (relu && sum < 0) sum = 0;
-      d[i + j * p.d.leading] = T(sum);
+      d[i + j * p.d.leading] = D(sum);
     }
   }
 }
 
+template <class T, class D, class Sum>
+void multiply_into(const Product& p, const void* a, const void* b, void* d) {
+  for (int64_t i = 0; i < p.d.batch; ++i) {
+    multiply<T, D, Sum>(p, static_cast<const T*>(a) + i * p.a.stride, static_cast<const T*>(b) + i * p.b.stride,
+                        static_cast<D*>(d) + i * p.d.stride);
+  }
+}
+
+// The result is of the factors' type, or f32.
 template <class T, class Sum>
 void multiply_batch(const Product& p, const void* a, const void* b, void* d) {
-  for (int64_t i = 0; i < p.d.batch; ++i) {
-    multiply<T, Sum>(p, static_cast<const T*>(a) + i * p.a.stride, static_cast<const T*>(b) + i * p.b.stride,
-                     static_cast<T*>(d) + i * p.d.stride);
-  }
+  if (p.d.type == CUDA_R_32F) return multiply_into<T, float, Sum>(p, a, b, d);
+  multiply_into<T, T, Sum>(p, a, b, d);
 }
 
 template <class T>
@@ -117,8 +138,10 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
                                               cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
                                               cublasLtMatmulPreference_t, int, cublasLtMatmulHeuristicResult_t*,
                                               int* count) {
-  // As the real one: nothing but the product in double.
-  *count = operation->compute == CUBLAS_COMPUTE_64F && operation->epilogue != CUBLASLT_EPILOGUE_DEFAULT ? 0 : 1;
+  // As the real one: nothing but the product in double. And no bias gradients beside TF32: somebody has to do without.
+  const bool can = operation->compute != CUBLAS_COMPUTE_64F &&
+                   (operation->compute == CUBLAS_COMPUTE_32F || operation->epilogue != CUBLASLT_EPILOGUE_BGRADB);
+  *count = can || operation->epilogue == CUBLASLT_EPILOGUE_DEFAULT ? 1 : 0;
   return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -136,7 +159,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, 
       (transposed_b ? in_b->rows : in_b->columns) == p.n && in_a->batch == in_d->batch && in_b->batch == in_d->batch;
   if (!fits) return CUBLAS_STATUS_INVALID_VALUE;
   std::memset(workspace, 0xff, bytes);  // whoever kept something there shows
-  switch (in_d->type) {
+  switch (in_a->type) {
     case CUDA_R_32F:
       multiply_batch<float, float>(p, a, b, d);
       break;

@@ -6,6 +6,7 @@
 #include <cudnn.h>
 
 #include "base/half.h"
+#include "tf32.h"
 
 namespace {
 
@@ -74,6 +75,13 @@ void dispatch(cudnnDataType_t type, const F& f) {
 template <class T>
 using Sum = std::conditional_t<std::is_same_v<T, double>, double, float>;
 
+// A factor of a product, as the convolution's arithmetic takes it.
+template <class T>
+Sum<T> factor(const FakeConvolution& convolution, const void* values, int64_t at) {
+  const T value = static_cast<const T*>(values)[at];
+  return Sum<T>(convolution.math == CUDNN_TENSOR_OP_MATH ? fake_cuda::to_tf32(value) : value);
+}
+
 // The result's elements are sums of products a b; f adds them.
 template <class T, class F>
 void accumulate(const FakeTensor& result, void* out, const F& f) {
@@ -92,7 +100,7 @@ cudnnStatus_t propose(const FakeTensor& x, const FakeTensor& w, const FakeConvol
   if (x.type == CUDNN_DATA_DOUBLE && x.format == CUDNN_TENSOR_NHWC) return CUDNN_STATUS_NOT_SUPPORTED;
   proposals[0] = {Algorithm(7), CUDNN_STATUS_SUCCESS, 0, 0, CUDNN_NON_DETERMINISTIC, CUDNN_FMA_MATH};
   proposals[1] = {Algorithm(7), CUDNN_STATUS_NOT_SUPPORTED, 0, 0, CUDNN_DETERMINISTIC, CUDNN_FMA_MATH};
-  proposals[2] = {algorithm, CUDNN_STATUS_SUCCESS, 0, kWorkspace, CUDNN_DETERMINISTIC, CUDNN_FMA_MATH};
+  proposals[2] = {algorithm, CUDNN_STATUS_SUCCESS, 0, kWorkspace, CUDNN_DETERMINISTIC, c.math};
   *count = 3;
   return CUDNN_STATUS_SUCCESS;
 }
@@ -161,7 +169,8 @@ cudnnStatus_t cudnnSetConvolutionGroupCount(cudnnConvolutionDescriptor_t convolu
   convolution->groups = groups;
   return CUDNN_STATUS_SUCCESS;
 }
-cudnnStatus_t cudnnSetConvolutionMathType(cudnnConvolutionDescriptor_t, cudnnMathType_t) {
+cudnnStatus_t cudnnSetConvolutionMathType(cudnnConvolutionDescriptor_t convolution, cudnnMathType_t math) {
+  convolution->math = math;
   return CUDNN_STATUS_SUCCESS;
 }
 
@@ -198,7 +207,7 @@ cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t, const void*, cudnnTensorDes
   dispatch(in_x->type, [&]<class T>(T) {
     accumulate<T>(*in_y, y, [&](Sum<T>* sums) {
       for_each_product(*in_x, *in_w, *convolution, *in_y, [&](int64_t at_x, int64_t at_w, int64_t at_y) {
-        sums[at_y] += Sum<T>(static_cast<const T*>(x)[at_x]) * Sum<T>(static_cast<const T*>(w)[at_w]);
+        sums[at_y] += factor<T>(*convolution, x, at_x) * factor<T>(*convolution, w, at_w);
       });
     });
   });
@@ -214,7 +223,7 @@ cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t, const void*, cudnnFilt
   dispatch(in_dx->type, [&]<class T>(T) {
     accumulate<T>(*in_dx, dx, [&](Sum<T>* sums) {
       for_each_product(*in_dx, *in_w, *convolution, *in_dy, [&](int64_t at_x, int64_t at_w, int64_t at_y) {
-        sums[at_x] += Sum<T>(static_cast<const T*>(dy)[at_y]) * Sum<T>(static_cast<const T*>(w)[at_w]);
+        sums[at_x] += factor<T>(*convolution, dy, at_y) * factor<T>(*convolution, w, at_w);
       });
     });
   });
@@ -230,7 +239,7 @@ cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t, const void*, cudnnTe
   dispatch(in_x->type, [&]<class T>(T) {
     accumulate<T>(*in_dw, dw, [&](Sum<T>* sums) {
       for_each_product(*in_x, *in_dw, *convolution, *in_dy, [&](int64_t at_x, int64_t at_w, int64_t at_y) {
-        sums[at_w] += Sum<T>(static_cast<const T*>(x)[at_x]) * Sum<T>(static_cast<const T*>(dy)[at_y]);
+        sums[at_w] += factor<T>(*convolution, x, at_x) * factor<T>(*convolution, dy, at_y);
       });
     });
   });

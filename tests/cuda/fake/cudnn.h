@@ -28,6 +28,7 @@ struct FakeTensor {
 };
 struct FakeConvolution {
   int64_t padding[2], stride[2], dilation[2], groups = 1;
+  cudnnMathType_t math = CUDNN_DEFAULT_MATH;
 };
 using cudnnHandle_t = struct FakeDnn*;
 using cudnnTensorDescriptor_t = FakeTensor*;
