@@ -123,6 +123,7 @@ def measure_pytorch(job):
     with torch.device(device) if device.type != "cpu" else contextlib.nullcontext():  # the optimizer sees parameters there
         model, x, target, optimizer = build_model(job["model"], job["batch"], optimizer_options)
     half = job.get("precision", "fp32") != "fp32"
+    torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32, as for matrix products and as rstorch's
     if "channels_last" in setting:
         model, x = (value.to(memory_format=torch.channels_last) for value in (model, x))
     if "compile" in setting:
