@@ -97,7 +97,7 @@ train() {
 # knows KEY=VALUE: whether this build has the key.
 knows() { "$rstorch" config show configs/digits_mlp.yaml "$1" >/dev/null 2>&1; }
 
-weights_of() { find "$work/$1" -path '*/checkpoints/last/model.safetensors'; }
+weights_of() { echo "$work/$1"/*/checkpoints/last/model.safetensors; }
 
 same_bits() { # FOLDER FOLDER
   cmp "$(weights_of "$1")" "$(weights_of "$2")"
@@ -136,7 +136,7 @@ graph_same() { # PRECISION
 
 resumes_same() {
   train whole "$small" trainer.max_steps=60 lr_scheduler=constant '~expect' &&
-    train parts "$small" trainer.max_steps=25 lr_scheduler=constant '~expect' &&
+    train parts "$small" trainer.max_steps=5 lr_scheduler=constant '~expect' &&
     train parts "$small" trainer.max_steps=60 lr_scheduler=constant '~expect' --resume &&
     same_bits whole parts
 }
