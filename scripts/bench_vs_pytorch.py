@@ -10,6 +10,7 @@ setting in `settings_of` has a short trial, and the fastest one is the peer.
 A new workload is a line in WORKLOADS, its model in `build_model`, and a config in tests/bench/configs.
 """
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -44,11 +45,36 @@ WORKLOADS = [
     Workload("mlp_b64", "mlp", 64),
     Workload("mlp_b1024", "mlp", 1024),
     Workload("lenet", "lenet", 64, images=True),
+    Workload("resnet18", "resnet18", 128, images=True),
 ]
+DEFAULT_WORKLOADS = ["mlp_b64", "mlp_b1024", "lenet"]  # resnet18 takes minutes on a CPU
 STARTUP = "startup"  # process start and one step of mlp_b64
 
 
 # ------------------------------------------------------------------------------------- PyTorch's side
+
+
+def resnet18():
+    """He et al. 2015, with the stem for 32x32 images that tests/bench/configs/resnet18.yaml has."""
+    from torch import nn
+
+    class Block(nn.Module):
+        def __init__(self, channels, out_channels, stride):
+            super().__init__()
+            self.body = nn.Sequential(
+                nn.Conv2d(channels, out_channels, 3, stride, 1, bias=False), nn.BatchNorm2d(out_channels), nn.ReLU(),
+                nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False), nn.BatchNorm2d(out_channels))
+            self.downsample = nn.Identity() if stride == 1 else nn.Sequential(
+                nn.Conv2d(channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels))
+
+        def forward(self, x):
+            return nn.functional.relu(self.body(x) + self.downsample(x))
+
+    blocks = [Block(64, 64, 1), Block(64, 64, 1)]
+    for channels in (64, 128, 256):
+        blocks += [Block(channels, 2 * channels, 2), Block(2 * channels, 2 * channels, 1)]
+    return nn.Sequential(nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU(), *blocks,
+                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
 
 
 def build_model(name, batch, optimizer_options):
@@ -64,6 +90,10 @@ def build_model(name, batch, optimizer_options):
                               nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Linear(128, 10))
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, **optimizer_options)
         return model, torch.randn(batch, 1, 28, 28), torch.randint(10, (batch,)), optimizer
+    if name == "resnet18":
+        model = resnet18()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4, **optimizer_options)
+        return model, torch.randn(batch, 3, 32, 32), torch.randint(10, (batch,)), optimizer
     raise ValueError(f"no model {name}")
 
 
@@ -89,7 +119,11 @@ def measure_pytorch(job):
     torch.manual_seed(1)
     setting = job["setting"]
     optimizer_options = {name: True for name in ("foreach", "fused") if name in setting}
-    model, x, target, optimizer = build_model(job["model"], job["batch"], optimizer_options)
+    device = torch.device(job.get("device", "cpu"))
+    with torch.device(device) if device.type != "cpu" else contextlib.nullcontext():  # the optimizer sees parameters there
+        model, x, target, optimizer = build_model(job["model"], job["batch"], optimizer_options)
+    half = job.get("precision", "fp32") != "fp32"
+    torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32, as for matrix products and as rstorch's
     if "channels_last" in setting:
         model, x = (value.to(memory_format=torch.channels_last) for value in (model, x))
     if "compile" in setting:
@@ -98,10 +132,11 @@ def measure_pytorch(job):
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        loss = loss_function(model(x), target)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
+            loss = loss_function(model(x), target)
         loss.backward()
         optimizer.step()
-        return loss.item()
+        return loss.item()  # waits for the device
 
     def run_for(seconds, at_least):
         times, end = [], time.perf_counter() + seconds
@@ -113,8 +148,10 @@ def measure_pytorch(job):
 
     run_for(job["seconds"] / 5, at_least=5)  # warm-up
     step_ms = percentiles(run_for(job["seconds"], at_least=10))
-    print(json.dumps({"step_ms": step_ms, "samples_per_s": job["batch"] / step_ms["median"] * 1e3,
-                      "peak_rss_bytes": peak_rss()}))
+    result = {"step_ms": step_ms, "samples_per_s": job["batch"] / step_ms["median"] * 1e3, "peak_rss_bytes": peak_rss()}
+    if device.type == "cuda":
+        result["peak_allocated_bytes"] = torch.cuda.max_memory_allocated()
+    print(json.dumps(result))
 
 
 STARTUP_PROGRAM = """
@@ -332,6 +369,11 @@ def parse_arguments():
     parser.add_argument("--compile", action="store_true", help="try torch.compile too (needs a C++ compiler)")
     parser.add_argument("--peers-only", action="store_true", help="measure PyTorch alone")
     parser.add_argument("--out", type=Path, help="write the report to this Markdown file")
+    parser.add_argument("--measure", choices=[w.name for w in WORKLOADS],
+                        help="measure PyTorch alone in this interpreter, as one JSON object; takes the three below")
+    parser.add_argument("--device", default="cpu", help="of --measure: cpu or cuda")
+    parser.add_argument("--setting", default="default", help="of --measure: words of foreach, fused, channels_last, compile")
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"], help="of --measure; bf16: autocast")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -367,9 +409,15 @@ def main():
     if arguments.worker:
         measure_pytorch(json.loads(arguments.worker))
         return
+    if arguments.measure:
+        workload = next(w for w in WORKLOADS if w.name == arguments.measure)
+        measure_pytorch({"model": workload.model, "batch": workload.batch, "setting": arguments.setting.split(),
+                         "threads": arguments.threads, "seconds": arguments.seconds, "device": arguments.device,
+                         "precision": arguments.precision})
+        return
     ours = None if arguments.peers_only else Rstorch(arguments.rstorch)
     peers = [Peer.find(python) for python in arguments.python or ["python3"]]
-    wanted = arguments.workload or [w.name for w in WORKLOADS] + [STARTUP]
+    wanted = arguments.workload or DEFAULT_WORKLOADS + [STARTUP]
     results = []
     for workload in WORKLOADS:
         if workload.name in wanted:

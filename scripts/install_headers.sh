@@ -7,4 +7,4 @@ mkdir -p "$target"
 cp src/rstorch.h "$target"
 find kernels/*.h kernels/elementwise -name '*.h' -exec cp --parents {} "$target" \;
 cd src
-find base tensor autograd ops config nn optim data dist -name '*.h' -not -path '*/pch/*' -exec cp --parents {} "$target" \;
+find base tensor autograd ops config nn optim data dist -name '*.h' -exec cp --parents {} "$target" \;

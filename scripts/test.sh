@@ -29,9 +29,10 @@ suite() {
 configure build-test
 suite build-test --no-suite ranks
 
-# The unit suite again under the sanitizers. Not optimised, and without the checks that address's own make superfluous: the
-# compiler's time is most of it. The tests of ranks, which mostly wait, run meanwhile.
-configure build-sanitize -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=0 -Dwerror=false -Dgpu=disabled \
+# The unit suite again under the sanitizers. The compiler's time is most of it, so: not optimised, each library as one file
+# (unity), and without the checks that address's own make superfluous. The tests of ranks, which mostly wait, run meanwhile.
+configure build-sanitize -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=0 -Dunity=on -Dunity_size=100 \
+  -Dwerror=false -Dgpu=disabled \
   -Dcpp_args=-fno-sanitize=null,vptr,object-size,alignment
 nice -n 19 ninja -C build-sanitize unit-tests >build-sanitize/build.log 2>&1 &
 suite build-test --suite ranks

@@ -11,10 +11,6 @@ namespace {
 
 constexpr size_t max_unknown_keys = 40;  // of one map
 
-std::string subject(const Value& value) {
-  return value.path().empty() ? std::string("the config") : "`" + value.path() + "`";
-}
-
 // --- wrong types ---
 
 std::string lower(std::string text) {

@@ -7,10 +7,6 @@
 namespace rstorch::config {
 namespace {
 
-std::string subject(const Value& value) {
-  return value.path().empty() ? std::string("the config") : "`" + value.path() + "`";
-}
-
 std::string_view article(std::string_view noun) {
   return !noun.empty() && std::string_view("aeiou").find(noun[0]) != std::string_view::npos ? "an" : "a";
 }

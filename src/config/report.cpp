@@ -174,4 +174,8 @@ void Report::throw_if_errors() const {
   throw ConfigReport(first.message(), static_cast<int>(first.code()) - 300, render(), size());
 }
 
+std::string subject(const Value& value) {
+  return value.path().empty() ? std::string("the config") : "`" + value.path() + "`";
+}
+
 }  // namespace rstorch::config

@@ -142,4 +142,7 @@ class ConfigReport : public ConfigError {
   size_t count_;
 };
 
+// What a message is about: "`optimizer.lr`", or "the config".
+std::string subject(const Value& value);
+
 }  // namespace rstorch::config

@@ -12,7 +12,7 @@ Value typed(const char* name) { return Value::map({{"type", name}}); }
 
 Value any_of(std::vector<Value> options) { return Value::map({{"anyOf", Value::list(std::move(options))}}); }
 
-Value bound(double x) {
+Value bound_value(double x) {
   if (x == std::floor(x) && std::abs(x) < 1e15) return static_cast<int64_t>(x);
   return x;
 }
@@ -36,8 +36,8 @@ Value tuple_schema(const Type& type, const Value& element) {
 }
 
 void add_range(const Check& check, Value& out) {
-  if (std::isfinite(check.low)) out.set(check.low_open ? "exclusiveMinimum" : "minimum", bound(check.low));
-  if (std::isfinite(check.high)) out.set(check.high_open ? "exclusiveMaximum" : "maximum", bound(check.high));
+  if (std::isfinite(check.low)) out.set(check.low_open ? "exclusiveMinimum" : "minimum", bound_value(check.low));
+  if (std::isfinite(check.high)) out.set(check.high_open ? "exclusiveMaximum" : "maximum", bound_value(check.high));
 }
 
 void add_choices(const Check& check, bool numbers, Value& out) {

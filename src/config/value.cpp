@@ -17,20 +17,20 @@ bool is_simple_key(std::string_view key) {
   return !key.empty() && key.find_first_of(".[]=\" ") == std::string_view::npos;
 }
 
-std::string flow_text(const Value& value);
+std::string brief_text(const Value& value);
 
 std::string children_text(const Value& value) {
   std::string out;
   for (const Value& item : value.items()) {
     if (!out.empty()) out += ", ";
     if (value.is_map()) out += item.key() + ": ";
-    out += flow_text(item);
+    out += brief_text(item);
     if (out.size() > 200) break;  // text() cuts it anyway
   }
   return out;
 }
 
-std::string flow_text(const Value& value) {
+std::string brief_text(const Value& value) {
   switch (value.kind()) {
     case Value::Kind::null:
       return "null";
@@ -186,7 +186,7 @@ std::string Value::kind_text() const {
 }
 
 std::string Value::text(size_t limit) const {
-  std::string out = flow_text(*this);
+  std::string out = brief_text(*this);
   if (out.size() <= limit) return out;
   size_t end = limit;
   while (end > 0 && (static_cast<unsigned char>(out[end]) & 0xC0) == 0x80) --end;  // not inside a character

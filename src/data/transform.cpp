@@ -7,13 +7,6 @@
 namespace rstorch::data {
 namespace {
 
-using R = TransformRegistry;
-
-constexpr R::Entry table[] = {
-    R::entry<Normalize>("Normalize", "(x - mean) / std, per channel."),
-};
-constexpr R registry("transform", table);
-
 // Words of a sample's random stream that a transform may use; samples further apart never share one.
 constexpr uint64_t kWordsPerSample = uint64_t(1) << 20;
 
@@ -25,10 +18,17 @@ Tensor as_batch_of_one(const Tensor& x) {
 
 }  // namespace
 
-const TransformRegistry& transforms() { return registry; }
+const TransformRegistry& transforms() {
+  using R = TransformRegistry;
+  static constexpr R::Entry table[] = {
+      R::entry<Normalize>("Normalize", "(x - mean) / std, per channel."),
+  };
+  static constexpr R registry("transform", table);
+  return registry;
+}
 
 const config::KindTable& transform_kinds() {
-  static const config::KindTable kinds = registry.kinds();
+  static const config::KindTable kinds = transforms().kinds();
   return kinds;
 }
 

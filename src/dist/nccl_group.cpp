@@ -19,7 +19,7 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr milliseconds kPause{1};
-constexpr const char* kHint = "NCCL_DEBUG=INFO shows what NCCL does; distributed.backend: mpi does without it";
+constexpr const char* kNcclHint = "NCCL_DEBUG=INFO shows what NCCL does; distributed.backend: mpi does without it";
 
 // On a thread of its own, which is left to itself if it has not returned by then.
 void run_for_at_most(milliseconds limit, std::function<void()> call) {
@@ -131,18 +131,18 @@ class NcclGroup::Communicator {
       if (std::chrono::duration_cast<milliseconds>(Clock::now() - begin) > limit) {
         throw DistError(format("rank {}: {}: not done after {:.1f} s", options_.rank, what,
                                std::chrono::duration<double>(limit).count()),
-                        kHint, 6);
+                        kNcclHint, 6);
       }
       std::this_thread::sleep_for(kPause);
       code = locked([&] { return current_state(); });
     }
     if (code == NcclApi::kDone) return;
-    throw DistError(format("rank {}: {}: {}", options_.rank, what, error_text(code)), kHint, 6);
+    throw DistError(format("rank {}: {}: {}", options_.rank, what, error_text(code)), kNcclHint, 6);
   }
 
   NcclApi::Comm live() const {
     if (NcclApi::Comm comm = comm_) return comm;
-    throw DistError(format("rank {}: NCCL was aborted", options_.rank), kHint, 6);
+    throw DistError(format("rank {}: NCCL was aborted", options_.rank), kNcclHint, 6);
   }
 
   int current_state() {
@@ -194,7 +194,7 @@ class NcclGroup::Follower {
 
   void check() const {
     if (communicator_.options().watchdog) communicator_.options().watchdog->check();
-    if (failed_) throw DistError(failure_, kHint, 6);
+    if (failed_) throw DistError(failure_, kNcclHint, 6);
   }
 
  private:
@@ -320,8 +320,8 @@ NcclApi::Id share_nccl_id(const NcclApi& api, ProcessGroup& group) {
     const int code = api.unique_id(id);
     if (code != NcclApi::kDone) {
       throw DistError(
-          format("rank 0: NCCL {} makes no id for the ranks: {}", api.version, api.error_text(nullptr, code)), kHint,
-          6);
+          format("rank 0: NCCL {} makes no id for the ranks: {}", api.version, api.error_text(nullptr, code)),
+          kNcclHint, 6);
     }
   }
   group.broadcast(Tensor::wrap(id.data(), {int64_t(id.size())}, DType::u8, nullptr), "NCCL's id");

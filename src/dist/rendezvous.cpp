@@ -20,7 +20,8 @@ constexpr uint64_t kMagic = 0x676f642d6b637472;
 constexpr uint32_t kProtocol = 1;
 constexpr milliseconds kHelloWithin{5000};  // a connection that says nothing for so long is closed
 constexpr size_t kMostStrangers = 256;      // connections that have not said who they are; the oldest make room
-constexpr const char* kHint = "the ranks must reach each other over TCP at any port: is there a firewall between them?";
+constexpr const char* kUnreachableHint =
+    "the ranks must reach each other over TCP at any port: is there a firewall between them?";
 
 struct Hello {
   uint64_t token = 0;
@@ -147,7 +148,7 @@ class Reception {
   [[noreturn]] void give_up() {
     const std::string text = format("{} did not connect to rank 0 in time", ranks_text(missing()));
     for (Peer& peer : peers_) peer.connection.send(MessageKind::sorry, text);
-    throw RankLost(text, kHint, true);
+    throw RankLost(text, kUnreachableHint, true);
   }
 
   uint64_t token_;
@@ -208,7 +209,7 @@ Connection connect_to_rank0(const Endpoint& rank0, const Hello& hello, Time dead
   throw DistError(
       format("rank {} on {} cannot reach rank 0 (process {} on {}). Tried {}", hello.rank, hello.host, rank0.process,
              rank0.host, tried.empty() ? "nothing: rank 0 has no address but loopback" : join(tried, "; ")),
-      kHint);
+      kUnreachableHint);
 }
 
 }  // namespace
@@ -264,7 +265,7 @@ Group join_rank0(int rank, int size, milliseconds patience, const Broadcast& bro
   while (wait_for(connection.socket(), POLLIN, deadline + milliseconds(2000))) {
     connection.receive();
     if (const std::optional<Message> message = connection.next()) {
-      if (message->kind == MessageKind::sorry) throw RankLost(message->payload, kHint, false);
+      if (message->kind == MessageKind::sorry) throw RankLost(message->payload, kUnreachableHint, false);
       group.first_elsewhere = Unpacker(message->payload).get<int32_t>();
       return group;
     }

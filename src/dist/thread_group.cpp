@@ -17,7 +17,8 @@
 namespace rstorch::dist {
 namespace {
 
-constexpr const char* kHint = "all ranks must make the same calls in the same order, and wait for what they started";
+constexpr const char* kSameCallsHint =
+    "all ranks must make the same calls in the same order, and wait for what they started";
 
 // What the n-th call of a rank wants.
 struct Call {
@@ -153,7 +154,7 @@ class Meeting {
   bool complete_locked(uint64_t number) {
     const auto round = rounds_.find(number);
     if (round != rounds_.end() && round->second.complete) return true;
-    if (!lost_.empty()) throw GaveUp(lost_, kHint);
+    if (!lost_.empty()) throw GaveUp(lost_, kSameCallsHint);
     return false;
   }
 

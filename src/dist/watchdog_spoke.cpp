@@ -3,7 +3,7 @@
 namespace rstorch::dist {
 namespace {
 
-constexpr milliseconds kBehindRank0{1000};  // rank 0 judges first
+constexpr milliseconds kLaterThanRank0{1000};  // rank 0 judges first
 
 }  // namespace
 
@@ -62,7 +62,7 @@ class Watchdog::Spoke final : public Watchdog::Thread {
     if (rank0_left_after_) judge_alone();
     if (!connection_.is_open()) return;
     const auto silence = std::chrono::duration_cast<milliseconds>(now() - heard_);
-    const milliseconds limit = timeout() + kBehindRank0;
+    const milliseconds limit = timeout() + kLaterThanRank0;
     const bool waits_too_long = last_status().waited > limit && silence > milliseconds(1000);
     // Rank 0 ends a wait of that length, and lives, but has not ended this one.
     const bool not_ended = last_status().waited > limit + milliseconds(5000);
@@ -78,7 +78,7 @@ class Watchdog::Spoke final : public Watchdog::Thread {
 
   void judge_alone() {
     const Status& status = last_status();
-    if (status.oldest_under_way() <= *rank0_left_after_ && status.waited <= timeout() + kBehindRank0) return;
+    if (status.oldest_under_way() <= *rank0_left_after_ && status.waited <= timeout() + kLaterThanRank0) return;
     Verdict verdict =
         Verdict::of({format("rank 0 (process {} on {}) has left, but rank {} is at {}{}", group_.rank0.process,
                             group_.rank0.host, rank(), place_text(status), collective()),

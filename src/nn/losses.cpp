@@ -5,18 +5,14 @@
 #include "nn/mse_loss.h"
 
 namespace rstorch::nn {
-namespace {
-
-using R = LossRegistry;
-constexpr R::Entry table[] = {
-    R::entry<BCEWithLogitsLoss>("BCEWithLogitsLoss", "Binary cross-entropy of sigmoid(input)."),
-    R::entry<CrossEntropyLoss>("CrossEntropyLoss", "Cross-entropy of softmax(input) and class indices."),
-    R::entry<MSELoss>("MSELoss", "Mean squared error."),
-};
-
-}  // namespace
 
 const LossRegistry& losses() {
+  using R = LossRegistry;
+  static constexpr R::Entry table[] = {
+      R::entry<BCEWithLogitsLoss>("BCEWithLogitsLoss", "Binary cross-entropy of sigmoid(input)."),
+      R::entry<CrossEntropyLoss>("CrossEntropyLoss", "Cross-entropy of softmax(input) and class indices."),
+      R::entry<MSELoss>("MSELoss", "Mean squared error."),
+  };
   static constexpr R registry("loss", table);
   return registry;
 }

@@ -6,21 +6,23 @@
 namespace rstorch::nn {
 namespace {
 
-thread_local RandomScope* current = nullptr;
+thread_local RandomScope* current_scope = nullptr;
 
 // A layer number takes the low bits of a key's layer, the number of the call the high ones.
 constexpr uint32_t kCallShift = 20;
 
 }  // namespace
 
-RandomScope::RandomScope(const Settings& settings) : settings_(settings), previous_(current) { current = this; }
-RandomScope::~RandomScope() { current = previous_; }
+RandomScope::RandomScope(const Settings& settings) : settings_(settings), previous_(current_scope) {
+  current_scope = this;
+}
+RandomScope::~RandomScope() { current_scope = previous_; }
 
 RandomKey RandomScope::dropout_key(uint32_t layer) {
-  if (!current) return next_random_key();
-  if (current->calls_.size() <= layer) current->calls_.resize(layer + 1);
-  const uint32_t call = current->calls_[layer]++;
-  const Settings& settings = current->settings_;
+  if (!current_scope) return next_random_key();
+  if (current_scope->calls_.size() <= layer) current_scope->calls_.resize(layer + 1);
+  const uint32_t call = current_scope->calls_[layer]++;
+  const Settings& settings = current_scope->settings_;
   return {.seed = settings.seed,
           .purpose = Purpose::dropout,
           .layer = layer | (call << kCallShift),

@@ -9,6 +9,12 @@
 #include "ops/ops.h"
 
 namespace rstorch {
+
+kernels::Operand operand(const TensorOrNumber& x, const Shape& shape) {
+  if (x.is_number()) return x.number();
+  return broadcast_view(x.tensor(), shape);
+}
+
 namespace {
 
 using kernels::HasSlopes;
@@ -29,12 +35,8 @@ bool wants_full_precision(const TensorOrNumber& a) {
   return std::is_same_v<F, kernels::Pow> || (std::is_same_v<F, kernels::Div> && a.is_number());
 }
 
-Operand operand(const TensorOrNumber& x, const Shape& shape) {
-  if (x.is_number()) return x.number();
-  return broadcast_view(x.tensor(), shape);
-}
 // Of an argument that was a number, or a tensor that no slope reads.
-Operand operand(const Tensor& saved, Scalar number, const Shape& shape) {
+Operand saved_operand(const Tensor& saved, Scalar number, const Shape& shape) {
   if (!saved.defined()) return number;
   return broadcast_view(saved, shape);
 }
@@ -107,8 +109,8 @@ struct Backpropagate {
       return slope() == 1 ? dy : mul(dy, slope());
     } else {
       Tensor out = empty_with_layout_of(dy);
-      kernel(current_stream(dy.device()), f, operand(saved[0], a_number, dy.shape()),
-             operand(saved[1], b_number, dy.shape()), dy.view(), out.mutable_view());
+      kernel(current_stream(dy.device()), f, saved_operand(saved[0], a_number, dy.shape()),
+             saved_operand(saved[1], b_number, dy.shape()), dy.view(), out.mutable_view());
       return out;
     }
   }
@@ -172,17 +174,17 @@ void binary_in_place(std::string_view name, const Tensor& x, const TensorOrNumbe
 namespace {
 
 template <class F>
-auto instances_of() {
+auto binary_instances_of() {
   if constexpr (HasSlopes<F>)
     return std::tuple(&binary<F>, &binary_in_place<F>);
   else
     return std::tuple(&binary<F>);
 }
 template <class... Fs>
-auto instances_of(TypeList<Fs...>) {
-  return std::tuple(instances_of<Fs>()...);
+auto binary_instances_of(TypeList<Fs...>) {
+  return std::tuple(binary_instances_of<Fs>()...);
 }
-[[gnu::used]] const auto instances = instances_of(kernels::BinaryOps{});
+[[gnu::used]] const auto binary_instances = binary_instances_of(kernels::BinaryOps{});
 
 }  // namespace
 

@@ -9,12 +9,13 @@
 namespace rstorch {
 namespace {
 
-struct Plan {
+struct ConvPlan {
   kernels::ConvGeometry geometry;
   Shape output;
 };
 
-Plan plan_of(const Op& op, const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options) {
+ConvPlan plan_of(const Op& op, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                 const Conv2dOptions& options) {
   op.require_floating("x", x);
   op.require_same_device("x", x, "weight", weight);
   op.require_dtype("weight", weight, x.dtype());
@@ -35,7 +36,7 @@ Plan plan_of(const Op& op, const Tensor& x, const Tensor& weight, const Tensor& 
     op.require_dtype("bias", bias, x.dtype());
     op.require_same_device("x", x, "bias", bias);
   }
-  Plan plan{{options.stride, options.padding, options.dilation, options.groups}, {x.shape()[0], weight.shape()[0]}};
+  ConvPlan plan{{options.stride, options.padding, options.dilation, options.groups}, {x.shape()[0], weight.shape()[0]}};
   const Pair after = options.padding_end.value_or(options.padding);
   for (size_t i = 0; i < 2; ++i) {
     const int64_t taps = weight.shape()[int(i) + 2], size = x.shape()[int(i) + 2];

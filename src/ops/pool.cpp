@@ -24,16 +24,16 @@ bool sees_input(int64_t at, int64_t input, int64_t kernel, int64_t stride, int64
   return tap < kernel && begin + tap * dilation < input;
 }
 
-struct Plan {
+struct PoolPlan {
   kernels::PoolGeometry geometry;
   Shape output;
 };
 
-Plan plan_of(const Op& op, const Tensor& x, const Pool2dOptions& options) {
+PoolPlan plan_of(const Op& op, const Tensor& x, const Pool2dOptions& options) {
   op.require_floating("x", x);
   op.require_shape_that(x.dim() == 4,
                         format("x has shape {}, wanted [batch, channels, height, width]", x.shape().text()));
-  Plan plan;
+  PoolPlan plan;
   plan.geometry = {options.kernel_size, options.stride, options.padding, options.dilation, options.count_include_pad};
   plan.output = {x.shape()[0], x.shape()[1], 0, 0};
   for (size_t i = 0; i < 2; ++i) {
@@ -51,9 +51,10 @@ Plan plan_of(const Op& op, const Tensor& x, const Pool2dOptions& options) {
                           "use a smaller kernel_size, or more padding");
     const int64_t size = output_size(input, reach, stride, options.padding[i], options.ceil_mode);
     for (int64_t at = 0; at < size; ++at) {
-      op.require_shape_that(sees_input(at, input, options.kernel_size[i], stride, options.padding[i], options.dilation[i]),
-                            format("window {} of axis {} has no element of x, which has shape {}", at, i + 2, x.shape().text()),
-                            "use a smaller dilation");
+      op.require_shape_that(
+          sees_input(at, input, options.kernel_size[i], stride, options.padding[i], options.dilation[i]),
+          format("window {} of axis {} has no element of x, which has shape {}", at, i + 2, x.shape().text()),
+          "use a smaller dilation");
     }
     plan.output[int(i) + 2] = size;
   }

@@ -12,7 +12,7 @@ namespace {
 
 // What autocast computes in f32, as PyTorch does.
 template <class F>
-constexpr bool wants_full_precision =
+constexpr bool computes_in_full_precision =
     std::is_same_v<F, kernels::Exp> || std::is_same_v<F, kernels::Log> || std::is_same_v<F, kernels::Rsqrt>;
 
 }  // namespace
@@ -22,7 +22,7 @@ Tensor unary(const Tensor& x, F f) {
   const Op op(F::name);
   op.require_defined("x", x);
   if (std::is_same_v<typename F::Types, Floats> && !is_floating(x.dtype())) return unary(to(x, kFloat32), f);
-  if constexpr (wants_full_precision<F>) {
+  if constexpr (computes_in_full_precision<F>) {
     if (full_precision_of(x.dtype(), x.device()) != x.dtype()) return unary(in_full_precision(x), f);
   }
   constexpr bool gives_bool = std::is_same_v<decltype(f.value(1.0f)), bool>;
@@ -44,10 +44,10 @@ Tensor unary(const Tensor& x, F f) {
 namespace {
 
 template <class... Fs>
-auto instances_of(TypeList<Fs...>) {
+auto unary_instances_of(TypeList<Fs...>) {
   return std::tuple(&unary<Fs>...);
 }
-[[gnu::used]] const auto instances = instances_of(kernels::UnaryOps{});
+[[gnu::used]] const auto unary_instances = unary_instances_of(kernels::UnaryOps{});
 
 }  // namespace
 

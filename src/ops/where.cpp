@@ -1,17 +1,10 @@
-#include "kernels/elementwise.h"
 #include "ops/broadcast.h"
+#include "ops/elementwise.h"
 #include "ops/op.h"
 #include "ops/ops.h"
 
 namespace rstorch {
 namespace {
-
-using kernels::Operand;
-
-Operand operand(const TensorOrNumber& x, const Shape& shape) {
-  if (x.is_number()) return x.number();
-  return broadcast_view(x.tensor(), shape);
-}
 
 // condition ? a : b, in the dtype and shape of the arguments, not recorded.
 Tensor select_elements(const Tensor& condition, const TensorOrNumber& a, const TensorOrNumber& b, const Shape& shape,

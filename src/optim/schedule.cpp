@@ -163,18 +163,17 @@ class MultiStep final : public WarmedUp {
   double gamma_;
 };
 
-using R = ScheduleRegistry;
-constexpr R::Entry table[] = {
-    R::entry<Constant>("constant", "The same rate all along."),
-    R::entry<Cosine>("cosine", "Half a cosine down to min_lr (Loshchilov & Hutter 2017)."),
-    R::entry<Linear>("linear", "A straight line down to min_lr."),
-    R::entry<MultiStep>("multistep", "Times gamma at each milestone."),
-    R::entry<Step>("step", "Times gamma every step_size."),
-};
-
 }  // namespace
 
 const ScheduleRegistry& schedules() {
+  using R = ScheduleRegistry;
+  static constexpr R::Entry table[] = {
+      R::entry<Constant>("constant", "The same rate all along."),
+      R::entry<Cosine>("cosine", "Half a cosine down to min_lr (Loshchilov & Hutter 2017)."),
+      R::entry<Linear>("linear", "A straight line down to min_lr."),
+      R::entry<MultiStep>("multistep", "Times gamma at each milestone."),
+      R::entry<Step>("step", "Times gamma every step_size."),
+  };
   static constexpr R registry("learning-rate schedule", table);
   return registry;
 }

@@ -81,7 +81,7 @@ class Training {
     return out;
   }
   double evaluate() {
-    Evaluator evaluator(learner_.model(), learner_.loss(), experiment_.metrics, kCuda, *group_);
+    Evaluator evaluator(learner_.model(), learner_.arithmetic(), learner_.loss(), experiment_.metrics, kCuda, *group_);
     return (*evaluator.evaluate(loader_))[0].second;
   }
   Learner& learner() { return learner_; }

@@ -20,3 +20,8 @@ for config in configs/*.yaml; do
   esac
   echo "ok: $config"
 done
+
+# Those of measurements are too large to train here, but they say what they should.
+for config in tests/bench/configs/*.yaml; do
+  expect_exit 0 "$rstorch" plan "$config"
+done

@@ -39,9 +39,6 @@ Array convolution(const Array& x, const Array& w, const Array* bias, const Conv2
 
 Input large(Input input, const Shape& shape) { return input.when_large(shape); }
 
-// An image behind a convolution is channels-last in memory.
-Tensor channels_last(const Tensor& x) { return permute(contiguous(permute(x, {0, 2, 3, 1})), {0, 3, 1, 2}); }
-
 OpCase conv_case(const std::string& what, std::vector<Input> inputs, const Conv2dOptions& options = {}) {
   return {.op = "conv2d",
           .what = what,

@@ -66,9 +66,6 @@ class OneRank final : public BatchPeers {
   void sum(const Tensor&) override {}
 };
 
-// The cotangent is permuted and so is x, as behind a convolution that works channels-last.
-Tensor channels_last(const Tensor& x) { return permute(contiguous(permute(x, {0, 2, 3, 1})), {0, 3, 1, 2}); }
-
 }  // namespace
 
 std::vector<OpCase> norm_cases() {

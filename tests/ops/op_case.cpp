@@ -1,5 +1,7 @@
 #include "op_case.h"
 
+#include "ops/ops.h"
+
 namespace rstorch::testing {
 
 Input floats(const Shape& shape) {
@@ -63,5 +65,7 @@ Array elementwise(const Array& a, const Array& b, const std::function<double(dou
   for (int64_t i = 0; i < y.numel(); ++i) y[i] = f(element(a, i), element(b, i));
   return y;
 }
+
+Tensor channels_last(const Tensor& x) { return permute(contiguous(permute(x, {0, 2, 3, 1})), {0, 3, 1, 2}); }
 
 }  // namespace rstorch::testing

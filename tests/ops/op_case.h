@@ -86,7 +86,7 @@ struct OpCase {
   std::function<Tensor(const std::vector<Tensor>&)> run = {};
   std::function<Array(const std::vector<Array>&)> reference = {};  // plain loops, not by ops of ours
   bool differentiable = true;
-  bool same_bits_for_any_threads = true;  // false: only for one number of threads
+  bool same_bits_for_any_threads = true;                 // false: only for one number of threads
   std::vector<DType> dtypes = {DType::f32, DType::f64};  // that the floating inputs take
   Tolerance f32 = {1e-5, 1e-6};
   Tolerance f64 = {1e-11, 1e-12};
@@ -101,5 +101,9 @@ std::string title(const OpCase& op_case);
 // Helpers for references.
 Array elementwise(const Array& x, const std::function<double(double)>& f);
 Array elementwise(const Array& a, const Array& b, const std::function<double(double, double)>& f);  // broadcasts
+
+// Images in the same shape with memory as [batch, rows, columns, channels], as behind a convolution that works so: the
+// cotangent is then permuted too.
+Tensor channels_last(const Tensor& x);
 
 }  // namespace rstorch::testing

@@ -251,6 +251,23 @@ TEST_CASE("CUDA gives what the CPU gives" * doctest::skip(!cuda::is_available())
   }
 }
 
+// One case of each op: every element is two passes, and what the device computes is compared case by case above.
+TEST_CASE("gradients on CUDA equal finite differences" * doctest::skip(!cuda::is_available())) {
+  std::set<std::string> seen;
+  for (const OpCase& op_case : all_cases()) {
+    if (!op_case.differentiable || !seen.insert(op_case.op).second) continue;
+    INFO(title(op_case));
+    const auto on_cuda = [&](const std::vector<Tensor>& x) {
+      std::vector<Tensor> there;
+      for (const Tensor& input : x) there.push_back(input.defined() ? input.to("cuda") : Tensor());
+      return op_case.run(there).to("cpu");
+    };
+    const GradcheckResult result = gradcheck(on_cuda, make_inputs(op_case, kFloat64),
+                                             {.atol = op_case.gradient.absolute, .rtol = op_case.gradient.relative});
+    CHECK_EQ(result.message, "");
+  }
+}
+
 TEST_CASE("every function of ops.h has a case") {
   const char* root = std::getenv("RSTORCH_SOURCE_DIR");
   REQUIRE_MESSAGE(root != nullptr, "set RSTORCH_SOURCE_DIR to the top of the source tree");

@@ -82,8 +82,6 @@ Array adaptive_reference(const Array& x, int64_t height, int64_t width) {
   return y;
 }
 
-Tensor channels_last(const Tensor& x) { return permute(contiguous(permute(x, {0, 2, 3, 1})), {0, 3, 1, 2}); }
-
 // No two values alike, so that the largest is unique and far from the next.
 Input distinct(const Shape& shape) {
   std::vector<double> values;

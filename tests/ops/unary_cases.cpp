@@ -6,9 +6,10 @@
 namespace rstorch::testing {
 namespace {
 
-using Function = Tensor (*)(const Tensor&);
+using UnaryFunction = Tensor (*)(const Tensor&);
 
-OpCase unary_case(const std::string& op, Function run, double (*reference)(double), double low = -3, double high = 3) {
+OpCase unary_case(const std::string& op, UnaryFunction run, double (*reference)(double), double low = -3,
+                  double high = 3) {
   const auto input = floats({3, 4, 5}).in_range(low, high).when_empty({3, 0, 5}).when_large({1000, 401});
   return {.op = op,
           .inputs = {input},
