@@ -145,7 +145,7 @@ TEST_CASE("evaluation leaves out the targets that the loss ignores") {
   for (const int64_t ignored : {int64_t(-100), int64_t(7)}) {
     const nn::CrossEntropyLoss loss({.ignore_index = ignored});
     const dist::GroupPtr alone = dist::single();
-    Evaluator evaluator(model, loss, {accuracy}, kCPU, *alone);
+    Evaluator evaluator(model, Arithmetic(Precision::fp32, kCPU), loss, {accuracy}, kCPU, *alone);
     const Samples samples(ignored);
     const std::optional<Metrics> values = evaluator.evaluate(data::DataLoader(samples, {.batch_size = 2}));
     REQUIRE(values);
