@@ -4,7 +4,6 @@
 
 #include "autograd/grad_mode.h"
 #include "base/error.h"
-#include "ops/ops.h"
 #include "tensor/runtime.h"
 
 namespace rstorch::optim {
@@ -39,12 +38,12 @@ GradScaler::GradScaler(Device device, const Config& config)
   require(config.growth_interval > 0, "growth_interval", double(config.growth_interval), "at least 1");
 }
 
-Tensor GradScaler::scale(const Tensor& loss) const { return mul(loss, scale_); }
+Tensor GradScaler::scale(const Tensor& loss) const { return loss.clone().mul_(scale_); }
 
 void GradScaler::unscale(const std::vector<Tensor>& gradients) {
   const NoGrad no_grad;
   for (Tensor gradient : gradients) {
-    const Tensor values = contiguous(gradient);
+    const Tensor values = gradient.contiguous();
     kernels::unscale(current_stream(values.device()), scale_.view(), found_.mutable_view(), values.mutable_view());
     if (!values.is_same(gradient)) gradient.copy_(values);
     unscaled_.push_back(gradient);
