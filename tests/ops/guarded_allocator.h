@@ -9,10 +9,11 @@
 
 namespace rstorch::testing {
 
-// While it lives, the CPU's allocator for tensors and for the scratch memory of kernels. One thread at a time.
+// While it lives, the device's allocator for this thread's tensors and for the scratch memory of kernels. On a GPU each
+// call waits.
 class GuardedAllocator final : public Allocator {
  public:
-  GuardedAllocator();
+  explicit GuardedAllocator(Device device = kCPU);
   ~GuardedAllocator() override;
   GuardedAllocator(const GuardedAllocator&) = delete;
   GuardedAllocator& operator=(const GuardedAllocator&) = delete;
@@ -32,11 +33,14 @@ class GuardedAllocator final : public Allocator {
     size_t bytes;
     auto operator<=>(const Block&) const = default;
   };
-  static bool guards_hold(const Block& block);
+  bool guards_hold(const Block& block) const;
+  bool is_pattern(const unsigned char* memory) const;
 
+  Stream& stream_;
   Allocator* previous_;
   std::set<Block> blocks_;
   bool damaged_ = false;
+  Workspace workspace_;  // on a GPU; the last, since it gives back here what it took
 };
 
 }  // namespace rstorch::testing

@@ -91,6 +91,7 @@ struct OpCase {
   Tolerance f32 = {1e-5, 1e-6};
   Tolerance f64 = {1e-11, 1e-12};
   Tolerance half = {1e-2, 1e-2};  // bf16 and f16
+  double half_error = 1e-4;       // of both on CUDA: squared error over squared values. More where gradients nearly cancel
   Tolerance gradient = {1e-4, 1e-6};
   double flops = 0;  // of a forward pass on the `bench` shapes, for the benchmark line; 0: it prints GB/s
 };

@@ -2,9 +2,11 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include "ops/ops.h"
 
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <map>
 #include <regex>
 #include <set>
@@ -16,8 +18,8 @@
 #include "autograd/gradcheck.h"
 #include "guarded_allocator.h"
 #include "harness.h"
-#include "tests/sanitized.h"
 #include "tensor/runtime.h"
+#include "tests/sanitized.h"
 
 using namespace rstorch;
 using namespace rstorch::testing;
@@ -228,22 +230,89 @@ TEST_CASE("meta tensors give the shape and dtype of real ones") {
   }
 }
 
-TEST_CASE("CUDA gives what the CPU gives" * doctest::skip(!cuda::is_available())) {
+namespace {
+
+// On CUDA, as leaves of their own.
+std::vector<Tensor> on_cuda(const std::vector<Tensor>& inputs) {
+  std::vector<Tensor> out;
+  for (const Tensor& x : inputs) {
+    out.push_back(x.defined() ? x.detach().to("cuda").set_requires_grad(x.requires_grad()) : Tensor());
+  }
+  return out;
+}
+
+// Floating inputs as this dtype has them; but beside an x of halves norms want f32.
+std::vector<Tensor> rounded(const OpCase& op_case, const std::vector<Tensor>& inputs, DType dtype) {
+  const bool is_norm = op_case.op == "batch_norm" || op_case.op == "layer_norm";
+  std::vector<Tensor> out;
+  for (const Tensor& x : inputs) {
+    const bool converts = x.defined() && is_floating(x.dtype()) && !(is_norm && !out.empty());
+    out.push_back(converts ? x.detach().to(dtype).set_requires_grad(x.requires_grad()) : x);
+  }
+  return out;
+}
+
+// sum (got - wanted)^2 / sum wanted^2, over what is finite in both; what is not has to be the same.
+double normalized_error(const Array& got, const Array& wanted) {
+  double error = 0, total = 0;
+  for (int64_t i = 0; i < wanted.numel(); ++i) {
+    if (!std::isfinite(wanted[i]) || !std::isfinite(got[i])) {
+      const bool same = got[i] == wanted[i] || (std::isnan(got[i]) && std::isnan(wanted[i]));
+      if (!same) return std::numeric_limits<double>::infinity();
+      continue;
+    }
+    error += (got[i] - wanted[i]) * (got[i] - wanted[i]);
+    total += wanted[i] * wanted[i];
+  }
+  const double nothing = 1e-6 * double(wanted.numel() + 1);  // what is left of what cancels
+  return error / std::max(total, nothing);
+}
+
+}  // namespace
+
+TEST_CASE("CUDA gives in bf16 and f16 what the CPU gives of the same numbers, and stays in its memory" *
+          doctest::skip(!cuda::is_available())) {
+  for (const OpCase& op_case : all_cases()) {
+    for (const DType dtype : {kBFloat16, kFloat16}) {
+      INFO(title(op_case), " ", name_of(dtype));
+      try {
+        const std::vector<Tensor> halves = rounded(op_case, make_inputs(op_case, kFloat32), dtype);
+        const GuardedAllocator guarded("cuda");
+        {
+          const Pass here = run_pass(op_case, rounded(op_case, halves, kFloat32));
+          const Pass there = run_pass(op_case, on_cuda(halves));
+          const Tensor wanted = is_floating(here.y.dtype()) ? here.y.to(dtype) : here.y;
+          CHECK(normalized_error(to_array(there.y), to_array(wanted)) < op_case.half_error);
+          for (size_t i = 0; i < here.grads.size(); ++i) {
+            REQUIRE_EQ(there.grads[i].defined(), here.grads[i].defined());
+            if (here.grads[i].defined()) {
+              CHECK(normalized_error(to_array(there.grads[i]), to_array(here.grads[i])) < op_case.half_error);
+            }
+          }
+        }
+        CHECK(guarded.intact());
+      } catch (const Error& e) {
+        FAIL_CHECK(std::string(e.what()));
+      }
+    }
+  }
+}
+
+TEST_CASE("CUDA gives what the CPU gives, and stays in its memory" * doctest::skip(!cuda::is_available())) {
   for (const OpCase& op_case : all_cases()) {
     for (const DType dtype : op_case.dtypes) {
       INFO(title(op_case), " ", name_of(dtype));
       const std::vector<Tensor> inputs = make_inputs(op_case, dtype);
-      std::vector<Tensor> there;
-      for (const Tensor& x : inputs) {
-        there.push_back(x.defined() ? x.detach().to("cuda").set_requires_grad(x.requires_grad()) : Tensor());
-      }
       try {
-        const Pass here = run_pass(op_case, inputs), on_cuda = run_pass(op_case, there);
+        const GuardedAllocator guarded("cuda");
+        const std::vector<Tensor> there = on_cuda(inputs);
+        const Pass here = run_pass(op_case, inputs), beyond = run_pass(op_case, there);
         const Tolerance once = tolerance_of(op_case, dtype), tolerance = {once.relative * 10, once.absolute * 10};
-        CHECK_EQ(difference(to_array(on_cuda.y), to_array(here.y), tolerance), "");
+        CHECK_EQ(difference(to_array(beyond.y), to_array(here.y), tolerance), "");
         for (size_t i = 0; i < here.grads.size(); ++i) {
-          CHECK_EQ(difference(to_array(on_cuda.grads[i]), to_array(here.grads[i]), tolerance), "");
+          CHECK_EQ(difference(to_array(beyond.grads[i]), to_array(here.grads[i]), tolerance), "");
         }
+        CHECK(guarded.intact());
       } catch (const Error& e) {
         FAIL_CHECK(std::string(e.what()));
       }
@@ -257,12 +326,12 @@ TEST_CASE("gradients on CUDA equal finite differences" * doctest::skip(!cuda::is
   for (const OpCase& op_case : all_cases()) {
     if (!op_case.differentiable || !seen.insert(op_case.op).second) continue;
     INFO(title(op_case));
-    const auto on_cuda = [&](const std::vector<Tensor>& x) {
+    const auto run = [&](const std::vector<Tensor>& x) {
       std::vector<Tensor> there;
       for (const Tensor& input : x) there.push_back(input.defined() ? input.to("cuda") : Tensor());
       return op_case.run(there).to("cpu");
     };
-    const GradcheckResult result = gradcheck(on_cuda, make_inputs(op_case, kFloat64),
+    const GradcheckResult result = gradcheck(run, make_inputs(op_case, kFloat64),
                                              {.atol = op_case.gradient.absolute, .rtol = op_case.gradient.relative});
     CHECK_EQ(result.message, "");
   }
