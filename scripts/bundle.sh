@@ -62,7 +62,7 @@ elf_files() { find "$top" -type f | while read -r file; do if is_elf "$file"; th
 
 # What ldd finds of their libraries: their own and those of their libraries. libc's belong to the machine.
 elf_files | xargs ldd 2>/dev/null | awk '$2 == "=>" && $3 ~ /^\// {print $3}' | sort -u |
-  grep -vE '/(ld-linux[^/]*|lib(c|m|dl|rt|pthread|resolv|util|nsl|anl))\.so|/lib(cu|nv|nccl)[^/]*\.so' |
+  grep -vE '/(ld-linux[^/]*|lib(c|m|dl|rt|pthread|resolv|util|nsl|anl))\.so|/lib(cuda|cudart|cudnn|cublas|nvrtc|nvJitLink|nvidia|nccl)[^/]*\.so' |
   xargs cp -L -t "$top/lib"
 elf_files | xargs strip --strip-unneeded
 

@@ -1,5 +1,6 @@
 #include "kernels/cuda/gemm.h"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <tuple>
@@ -105,25 +106,30 @@ std::optional<Prepared> prepare(CudaStream& stream, cublasLtHandle_t handle, con
   set(out.operation, CUBLASLT_MATMUL_DESC_TRANSA, p.c.layout.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(out.operation, CUBLASLT_MATMUL_DESC_TRANSB, p.a.layout.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(out.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue(p));
-  if (beside(p)) set(out.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, beside(p));
+  if (beside(p)) {
+    set(out.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, beside(p));
+    set(out.operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(p.y_dtype));
+  }
 
   cublasLtMatmulPreference_t wish = nullptr;
   check(cublasLtMatmulPreferenceCreate(&wish), "cublasLtMatmulPreferenceCreate");
   const Preference preference(wish);
   set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t(kWorkspace));
   // Split sums that several blocks add into one place in turn are left out: their order is not promised.
+  // Of bias gradients nothing is promised where sums are split at all.
   set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-      uint32_t(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE));
+      p.a_sums ? uint32_t(CUBLASLT_REDUCTION_SCHEME_NONE)
+               : uint32_t(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE));
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment(p.c.data));
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment(p.a.data));
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment(p.y));
-  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment(p.y));
+  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, std::min(alignment(p.y), alignment(beside(p))));
   cublasLtMatmulHeuristicResult_t found{};
   int count = 0;
   const cublasStatus_t code =
       cublasLtMatmulAlgoGetHeuristic(handle, out.operation.get(), out.left.get(), out.right.get(), out.y.get(),
                                      out.y.get(), preference.get(), 1, &found, &count);
-  if (code != CUBLAS_STATUS_SUCCESS || count == 0) return std::nullopt;
+  if (code != CUBLAS_STATUS_SUCCESS || count == 0 || found.state != CUBLAS_STATUS_SUCCESS) return std::nullopt;
   out.algorithm = found.algo;
   return out;
 }
@@ -132,7 +138,7 @@ auto key_of(CudaStream& stream, const Gemm& p) {
   return std::tuple(stream.device().index, uses_tf32(stream, p), p.dtype, p.y_dtype, p.batch, p.rows, p.inner,
                     p.columns, p.a.layout.transposed, p.a.layout.leading, p.a.stride, p.c.layout.transposed,
                     p.c.layout.leading, p.c.stride, p.activation, p.bias != nullptr, p.a_sums != nullptr,
-                    alignment(p.a.data), alignment(p.c.data), alignment(p.y));
+                    alignment(p.a.data), alignment(p.c.data), alignment(p.y), alignment(beside(p)));
 }
 
 }  // namespace
@@ -151,10 +157,15 @@ bool try_gemm(CudaStream& stream, const Gemm& p) {
   const bool is_double = p.dtype == DType::f64;
   const void* const one = is_double ? static_cast<const void*>(&one_double) : &one_float;
   const void* const zero = is_double ? static_cast<const void*>(&zero_double) : &zero_float;
-  check(cublasLtMatmul(handle, prepared.operation.get(), one, p.c.data, prepared.left.get(), p.a.data,
-                       prepared.right.get(), zero, p.y, prepared.y.get(), p.y, prepared.y.get(), &prepared.algorithm,
-                       stream.workspace(kWorkspace), kWorkspace, static_cast<cudaStream_t>(stream.handle())),
-        "cublasLtMatmul");
+  const cublasStatus_t code =
+      cublasLtMatmul(handle, prepared.operation.get(), one, p.c.data, prepared.left.get(), p.a.data,
+                     prepared.right.get(), zero, p.y, prepared.y.get(), p.y, prepared.y.get(), &prepared.algorithm,
+                     stream.workspace(kWorkspace), kWorkspace, static_cast<cudaStream_t>(stream.handle()));
+  if (code == CUBLAS_STATUS_NOT_SUPPORTED) {  // its heuristics do not know all that its kernels cannot do
+    at->second.reset();
+    return false;
+  }
+  check(code, "cublasLtMatmul");
   return true;
 }
 

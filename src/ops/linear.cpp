@@ -42,6 +42,7 @@ Tensor lowered(const Tensor& parameter) {
 Tensor linear_with(const Op& op, const Tensor& input, const Tensor& given_weight, const Tensor& given_bias,
                    Activation activation) {
   op.require_floating("x", input);
+  if (given_bias.defined()) op.require_dtype("bias", given_bias, given_weight.dtype());
   const Tensor x = in_lower_precision(input), weight = lowered(given_weight), bias = lowered(given_bias);
   op.require_same_device("x", x, "weight", weight);
   op.require_dims("weight", weight, 2);

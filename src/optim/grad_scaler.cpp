@@ -38,7 +38,7 @@ GradScaler::GradScaler(Device device, const Config& config)
   require(config.growth_interval > 0, "growth_interval", double(config.growth_interval), "at least 1");
 }
 
-Tensor GradScaler::scale(const Tensor& loss) const { return loss.clone().mul_(scale_); }
+Tensor GradScaler::scale(const Tensor& loss) const { return loss.to(DType::f32).clone().mul_(scale_); }
 
 void GradScaler::unscale(const std::vector<Tensor>& gradients) {
   const NoGrad no_grad;
@@ -48,6 +48,14 @@ void GradScaler::unscale(const std::vector<Tensor>& gradients) {
     if (!values.is_same(gradient)) gradient.copy_(values);
     unscaled_.push_back(gradient);
   }
+}
+
+void GradScaler::guard(Optimizer& optimizer) {
+  if (optimizer.leave_out().is_same(found_)) return;
+  if (guards_)
+    throw ArgumentError("GradScaler: it serves another optimizer", "give each optimizer a scaler of its own");
+  optimizer.set_leave_out(found_, left_out_);
+  guards_ = true;
 }
 
 void GradScaler::step(Optimizer& optimizer) {
@@ -68,10 +76,10 @@ void GradScaler::update() {
 
 double GradScaler::get_scale() const { return scale_.item(); }
 
-void GradScaler::settle(const std::vector<Optimizer*>& optimizers) {
+void GradScaler::settle(Optimizer& optimizer) {
   const int64_t count = left_out_.item<int64_t>();
   if (count == 0) return;
-  for (Optimizer* const optimizer : optimizers) optimizer->take_back_steps(count);
+  optimizer.take_back_steps(count);
   left_out_.zero_();
 }
 
@@ -79,6 +87,9 @@ std::vector<nn::NamedTensor> GradScaler::state() const { return {{kScale, scale_
 
 void GradScaler::load_state(const std::vector<nn::NamedTensor>& state) {
   const NoGrad no_grad;
+  found_.zero_();
+  left_out_.zero_();
+  unscaled_.clear();
   for (const auto& [name, tensor] : state) {
     if (name == kScale) scale_.copy_(tensor);
     if (name == kGrowth) growth_.copy_(tensor);

@@ -31,6 +31,7 @@ class GradScaler {
   GradScaler(Device device, const Config& config);
   explicit GradScaler(Device device) : GradScaler(device, Config()) {}
 
+  // In f32: a loss of f16 has no room for it.
   Tensor scale(const Tensor& loss) const;
   // f32, 0-d: what to give loss.backward() in place of 1.
   const Tensor& factor() const { return scale_; }
@@ -39,22 +40,23 @@ class GradScaler {
   void unscale(const std::vector<Tensor>& gradients);
   // bool, 0-d, until update(): a gradient that was unscaled is not finite.
   const Tensor& found_inf() const { return found_; }
-  // From now on the optimizer's updates are left out where unscale() found something, as step() has it.
-  void guard(Optimizer& optimizer) const { optimizer.set_leave_out(found_, left_out_); }
+  // From now on the optimizer's updates are left out where unscale() found something, as step() has it. One optimizer:
+  // ArgumentError for another.
+  void guard(Optimizer& optimizer);
   // optimizer.step(), which leaves out all of it where unscale() found something; unscales first what unscale() was not
   // called for. The optimizer's step counts then run ahead of its updates until settle().
   void step(Optimizer& optimizer);
   void update();
 
-  // These wait for the device. settle() makes an optimizer's step counts those of its updates; for all that step() was
-  // called with since the last time, at once.
+  // These wait for the device. settle() makes the optimizer's step counts those of its updates.
   double get_scale() const;
-  void settle(const std::vector<Optimizer*>& optimizers);
+  void settle(Optimizer& optimizer);
 
   // "grad_scaler/scale", "grad_scaler/growth_tracker"; they share memory with the scaler.
   std::vector<nn::NamedTensor> state() const;
   static bool is_state(std::string_view name) { return name.starts_with("grad_scaler/"); }
-  // Names that are not there stay as they are.
+  // Names that are not there stay as they are. What was found and left out is forgotten: the optimizer's step counts
+  // are to be loaded too.
   void load_state(const std::vector<nn::NamedTensor>& state);
 
  private:
@@ -64,6 +66,7 @@ class GradScaler {
   Tensor found_;                  // bool
   Tensor left_out_;               // i64: updates left out since settle()
   std::vector<Tensor> unscaled_;  // in this step
+  bool guards_ = false;           // an optimizer
 };
 
 }  // namespace rstorch::optim

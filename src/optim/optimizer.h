@@ -61,6 +61,7 @@ class Optimizer {
   // On the device of the parameters: step() changes nothing where `leave_out` (bool) is true when its kernels run.
   // `left_out` (i64) is how many of the steps that are counted were, since take_back_steps(); see GradScaler.
   void set_leave_out(const Tensor& leave_out, const Tensor& left_out);
+  const Tensor& leave_out() const { return leave_out_; }
   // Of every parameter that was updated.
   void take_back_steps(int64_t count);
   // Those that step() would go by now.
@@ -84,8 +85,8 @@ class Optimizer {
     const Group* group;
     const Slot* slot;
   };
-  // Copies scalars_ to where the kernels can read them: one copy per step. CUDA stages copies of less than 64 KiB from
-  // ordinary memory before the call returns, without waiting for the device, so the next step may overwrite scalars_.
+  // Copies scalars_ to where the kernels can read them: one copy per step. CUDA has copied from ordinary memory
+  // before the call returns, without waiting for the device, so the next step may overwrite scalars_.
   void send_scalars(Device device);
 
   std::vector<Group> groups_;

@@ -1,6 +1,6 @@
 // BatchFeeder: takes batches to the device, while that computes what was queued before.
 //
-//   const data::Batch batch = feeder.feed(*batches.next());   // valid until the call after the next
+//   const data::Batch batch = feeder.feed(*batches.next());   // for what is queued before the next call
 //
 // For a GPU a batch is copied to pinned memory, and from there by a queue of copies beside the device's own work: there
 // are two places on each side, and events say when they are free and filled. The host waits only for a copy that is two

@@ -1,6 +1,7 @@
 #include "train/learner.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "autograd/grad_mode.h"
@@ -39,7 +40,7 @@ optim::ParameterArena::Share share_of(const Experiment& experiment, const dist::
 
 std::unique_ptr<StepGraph> make_step_graph(const TrainerSection& settings, Device device, int ranks) {
   if (!device.is_cuda() || settings.graph == GraphMode::off) return nullptr;
-  const bool checks_each = settings.on_nonfinite == OnNonFinite::skip;
+  const bool checks_each = settings.on_nonfinite == OnNonFinite::skip && settings.precision != Precision::fp16;
   if (ranks == 1 && !checks_each) return std::make_unique<StepGraph>(device, settings.graph);
   if (settings.graph == GraphMode::on) {
     logging::warning(format("trainer.graph: steps run without a CUDA graph: {}",
@@ -49,12 +50,12 @@ std::unique_ptr<StepGraph> make_step_graph(const TrainerSection& settings, Devic
 }
 
 // What else the user can do about it.
-[[noreturn]] void explain(const OutOfMemoryError& error, const data::Batch& batch) {
+[[noreturn]] void explain(const OutOfMemoryError& error, const data::Batch& batch, std::string_view otherwise) {
   int64_t together = 0;
   for (const data::Part& part : batch.parts) together = std::max(together, part.size);
   throw OutOfMemoryError(format("{}; in a training step of {} samples at a time", error.what(), together),
-                         together > 1 ? format("set trainer.micro_batch_size: {}, or use a smaller model", together / 2)
-                                      : "use a smaller model");
+                         together > 1 ? format("set trainer.micro_batch_size: {}, or {}", together / 2, otherwise)
+                                      : std::string(otherwise));
 }
 
 }  // namespace
@@ -123,7 +124,7 @@ bool Learner::step(const data::Batch& batch, Guard guard) {
     ++step_;
     return update;
   } catch (const OutOfMemoryError& error) {
-    explain(error, batch);
+    explain(error, batch, graph_ ? "use a smaller model, or trainer.graph: off" : "use a smaller model");
   }
 }
 
@@ -136,31 +137,33 @@ bool Learner::free_step(const data::Batch& batch) {
 
 // Nothing here waits for the device, so that it can be recorded.
 void Learner::queue_step(const data::Batch& batch, const StepPlace* places) {
+  const std::vector<Tensor> before = scaler_ ? copies_of_buffers() : std::vector<Tensor>();
   const BatchLoss loss = clipped_backward(batch, places);
+  // Activations that overflow are in the running statistics too.
+  for (size_t i = 0; i < before.size(); ++i) {
+    buffers_[i].copy_(where(scaler_->found_inf(), before[i], buffers_[i]));
+  }
   optimizer_->update();
   finish_update(loss);
 }
 
+std::vector<Tensor> Learner::copies_of_buffers() const {
+  std::vector<Tensor> out;
+  for (const Tensor& buffer : buffers_) out.push_back(buffer.clone());
+  return out;
+}
+
 bool Learner::guarded_step(const data::Batch& batch) {
-  std::vector<Tensor> buffers_before;
-  for (const Tensor& buffer : buffers_) buffers_before.push_back(buffer.clone());
-  if (scaler_) optimizer_->prepare_step();
+  if (scaler_) return free_step(batch);  // which is guarded on the device
+  const std::vector<Tensor> before = copies_of_buffers();
   const BatchLoss loss = clipped_backward(batch, nullptr);
-  if (scaler_) {  // which leaves out the update by itself
-    for (size_t i = 0; i < buffers_.size(); ++i) {
-      buffers_[i].copy_(where(scaler_->found_inf(), buffers_before[i], buffers_[i]));
-    }
-    optimizer_->update();
-    finish_update(loss);
-    return true;
-  }
   const auto finite = [](const std::vector<Tensor>& tensors) { return optim::all_finite(tensors).item<bool>(); };
   if (finite({loss.value}) && finite(arena_->gradients()) && finite(statistics_)) {
     optimizer_->step();
     finish_update(loss);
     return true;
   }
-  for (size_t i = 0; i < buffers_.size(); ++i) buffers_[i].copy_(buffers_before[i]);
+  for (size_t i = 0; i < buffers_.size(); ++i) buffers_[i].copy_(before[i]);
   return false;
 }
 
@@ -204,6 +207,9 @@ Learner::BatchLoss Learner::backward(const data::Batch& batch, const StepPlace* 
 Learner::BatchLoss Learner::backward_in_parts(const data::Batch& batch, const StepPlace* places) {
   const Tensor totals = Tensor::zeros({2}, {.dtype = DType::f64, .device = device_});
   BatchLoss whole{totals.select(0, 0), totals.select(0, 1)};
+  const bool is_mean = loss_->reduction() != Reduction::sum;
+  // Gradients of sums need a smaller loss scale than those of means; by a power of two, which changes no bits.
+  const double share = scaler_ && is_mean ? std::exp2(-std::round(std::log2(double(batch.global_size)))) : 1;
   dist::WorkPtr totals_work;
   int64_t offset = 0;
   for (size_t i = 0; i < batch.parts.size(); ++i) {
@@ -219,14 +225,14 @@ Learner::BatchLoss Learner::backward_in_parts(const data::Batch& batch, const St
       totals_work = group_->start_all_reduce(totals, dist::ReduceOp::sum, "loss");
       if (reducer_) reducer_->begin();
     }
-    loss.backward(scaler_ ? scaler_->factor() : Tensor());
+    loss.backward(scaler_ ? scaler_->factor() * share : Tensor());
   }
   arena_->collect_gradients();
   if (reducer_) reducer_->finish();
   totals_work->wait();
-  if (loss_->reduction() == Reduction::sum) return whole;
+  if (!is_mean) return whole;
   // Where nothing counts the gradients are zeros, and stay so: the loss alone is 0 / 0, as PyTorch's.
-  const Tensor divisor = whole.count.masked_fill(whole.count == 0, 1);
+  const Tensor divisor = whole.count.masked_fill(whole.count == 0, 1) * share;
   for (Tensor& gradient : arena_->gradients()) gradient.div_(divisor);
   return {whole.value / whole.count, whole.count};
 }
@@ -253,6 +259,7 @@ void Learner::share_state() {
   share_optimizer_state();
   if (scaler_) {
     for (const NamedTensor& named : scaler_->state()) group_->broadcast(named.tensor, "loss scale");
+    scaler_->load_state({});  // what was left out before belongs to the counts that were replaced
   }
   const Tensor numbers = Tensor::zeros({3}, {.dtype = DType::f64});
   const Tensor& totals = training_loss_.totals();
@@ -305,7 +312,7 @@ std::vector<NamedTensor> Learner::optimizer_state() {
 }
 
 std::vector<NamedTensor> Learner::gathered_state() {
-  if (scaler_) scaler_->settle({optimizer_.get()});
+  if (scaler_) scaler_->settle(*optimizer_);
   if (!arena_->is_shared()) return optim::named_state(*optimizer_, *arena_);
   const auto whole = group_->is_root() ? make_whole(optimizer_spec_, *arena_) : nullptr;
   gather_state(*optimizer_, whole.get(), *arena_, *group_);

@@ -43,7 +43,7 @@ class Learner {
   enum class Guard { off, on };
   // One update, of this rank's share of a batch; all ranks make it together. False if the guard left it out; the step
   // counts all the same. Where losses are scaled, an update whose gradients are not finite is left out on the device,
-  // with the guard or without.
+  // with the guard or without, and that is not told here; see loss_scale().
   bool step(const data::Batch& batch, Guard guard = Guard::off);
 
   // Whether a step of the usual batch is a replay now; see StepGraph.
@@ -96,6 +96,7 @@ class Learner {
   BatchLoss backward_in_parts(const data::Batch& batch, const StepPlace* places);
   nn::RandomScope::Settings random_at(const data::Part& part, const StepPlace* place) const;
   void finish_update(const BatchLoss& loss);
+  std::vector<Tensor> copies_of_buffers() const;
   std::vector<NamedTensor> gathered_state();
   void gather_parameters();
   void share_optimizer_state();

@@ -46,11 +46,7 @@ void StepGraph::run(const data::Batch& batch, uint64_t step, const Queue& queue)
   if (!serves(batch)) return queue(batch, nullptr);
   if (stage_ == Stage::watch) return watch(batch, queue);
   set_inputs(batch, step);
-  if (stage_ == Stage::warm_up) {
-    queue_on_inputs(queue);
-    stage_ = Stage::capture;
-    return;
-  }
+  if (stage_ == Stage::warm_up) return warm_up(queue);
   if (stage_ == Stage::capture) {
     try {
       capture(queue);
@@ -92,19 +88,24 @@ void StepGraph::set_inputs(const data::Batch& batch, uint64_t step) {
   copy_into(inputs_.y, batch.y);
   host_places_.clear();
   for (const data::Part& part : batch.parts) host_places_.push_back({step, uint64_t(part.first)});
-  // CUDA copies so little from ordinary memory before the call returns, without waiting for the device.
+  // CUDA has copied from ordinary memory before the call returns, without waiting for the device ("API synchronization
+  // behavior" in its documentation).
   stream_.copy_bytes(places_.raw_data(), host_places_.data(), places_.bytes());
 }
 
-void StepGraph::queue_on_inputs(const Queue& queue) {
+void StepGraph::warm_up(const Queue& queue) {
   const TakesFrom own(stream_, pool_, workspace_);
-  const NoHostSync watched(stream_);
+  const NoHostSync watched(stream_, NoHostSync::Action::note);
   queue(inputs_, places());
+  if (!watched.noted().empty()) return give_up(watched.noted());
+  stage_ = Stage::capture;
 }
 
 void StepGraph::capture(const Queue& queue) {
+  const TakesFrom own(stream_, pool_, workspace_);
+  const NoHostSync watched(stream_);
   const size_t before = pool_.stats().system_allocations;
-  graph_ = stream_.capture([&] { queue_on_inputs(queue); });
+  graph_ = stream_.capture([&] { queue(inputs_, places()); });
   const size_t more = pool_.stats().system_allocations - before;
   if (more > 0) throw DeviceError(format("it took {} more blocks of memory than the step before it", more));
   stage_ = Stage::replay;

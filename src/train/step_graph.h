@@ -53,7 +53,7 @@ class StepGraph {
   bool serves(const data::Batch& batch);
   void watch(const data::Batch& batch, const Queue& queue);
   void set_inputs(const data::Batch& batch, uint64_t step);
-  void queue_on_inputs(const Queue& queue);
+  void warm_up(const Queue& queue);
   void capture(const Queue& queue);
   void give_up(const std::string& why);
   const StepPlace* places() const { return static_cast<const StepPlace*>(places_.raw_data()); }

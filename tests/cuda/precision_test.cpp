@@ -125,7 +125,7 @@ TEST_CASE("a model trained in f16 with loss scaling goes as one in f32, overflow
       ++step;
     }
     CHECK(!left_out());
-    if (scaler) scaler->settle({&sgd});
+    if (scaler) scaler->settle(sgd);
     CHECK(sgd.groups()[0].slots[0].steps == 12);
     return loss_value;
   };

@@ -9,6 +9,7 @@
 #include "config/load.h"
 #include "fixture.h"
 #include "ops/ops.h"
+#include "optim/adam.h"
 #include "optim/clip.h"
 #include "optim/optimizer_state.h"
 #include "optim/optimizers.h"
@@ -75,28 +76,43 @@ TEST_CASE("scale, growth and updates follow PyTorch's GradScaler through overflo
       for (const auto& [index, parameter] : parameters) {
         CHECK(worst_difference(parameter, fixture.tensor(name + "/values" + index)[step]) < 2e-6);
       }
-      if (step == 11) scaler.settle({optimizer.get()});  // in the middle: it must not change anything
+      if (step == 11) scaler.settle(*optimizer);  // in the middle: it must not change anything
     }
     REQUIRE(left_out > 0);
-    scaler.settle({optimizer.get()});
+    scaler.settle(*optimizer);
     CHECK(optimizer->groups()[0].slots[0].steps == scales.numel() - left_out);
   }
 }
 
 TEST_CASE("gradients are unscaled once, whoever asks for it") {
   const Tensor a = leaf(Tensor::zeros({2})), b = leaf(Tensor::zeros({3}));
-  optim::SGD first({a}, {.lr = 1}), second({b}, {.lr = 1});
+  optim::SGD sgd({a, b}, {.lr = 1});
   optim::GradScaler scaler(kCPU, {.init_scale = 8});
   scaler.scale((a * 2).sum() + (b * 3).sum()).backward();
   CHECK(a.grad()[0].item() == 16);
-  scaler.unscale(first.gradients());
+  scaler.unscale({a.grad()});
   CHECK(a.grad()[0].item() == 2);
-  scaler.step(first);
-  scaler.step(second);
+  scaler.step(sgd);
   scaler.update();
   CHECK(a[0].item() == -2);
   CHECK(b[0].item() == -3);
   CHECK(scaler.get_scale() == 8);
+}
+
+TEST_CASE("a scaler serves one optimizer, since what it leaves out is one count") {
+  const Tensor a = leaf(Tensor::zeros({2})), b = leaf(Tensor::zeros({3}));
+  optim::SGD first({a}, {.lr = 1}), second({b}, {.lr = 1});
+  optim::GradScaler scaler(kCPU);
+  scaler.guard(first);
+  scaler.guard(first);
+  CHECK_THROWS_WITH(scaler.guard(second), "GradScaler: it serves another optimizer");
+}
+
+TEST_CASE("the loss may be f16, the scale is not") {
+  const Tensor w = leaf(Tensor::ones({2}).to(kFloat64)), loss = (w * 0.5).sum().to(kFloat16);
+  const Tensor scaled = optim::GradScaler(kCPU).scale(loss);
+  CHECK(scaled.dtype() == kFloat32);
+  CHECK(scaled.item() == 65536);
 }
 
 TEST_CASE("a gradient with gaps between its elements is unscaled in place") {
@@ -121,6 +137,24 @@ TEST_CASE("a step that is left out leaves parameters and momentum as they were, 
   CHECK(scaler.get_scale() == 1);
   step_with(4);  // the first update takes the gradient as it is, whatever the dampening
   CHECK(w.to_vector<double>() == std::vector<double>{-1, -3});
+}
+
+TEST_CASE("what was left out is forgotten where state is loaded: the step counts come with it") {
+  const Tensor w = leaf(Tensor::ones({1}));
+  optim::Adam adam({w}, {.lr = 0.1});
+  optim::GradScaler scaler(kCPU, {.init_scale = 1});
+  for (int i = 0; i < 3; ++i) {
+    Tensor(w).set_grad(Tensor::from({kInf}));
+    scaler.step(adam);
+    scaler.update();
+  }
+  const std::vector<nn::NamedTensor> saved = scaler.state();
+  scaler.load_state(saved);
+  adam.groups()[0].slots[0].steps = 0;
+  Tensor(w).set_grad(Tensor::from({1.0F}));
+  scaler.step(adam);
+  scaler.update();
+  CHECK(w.item() == doctest::Approx(0.9).epsilon(1e-5));  // the first update of Adam is lr long
 }
 
 TEST_CASE("scaler state goes from one to another; what is missing stays") {

@@ -97,6 +97,8 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t operation, cu
       return assign(operation->epilogue, value, bytes);
     case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
       return assign(operation->bias, value, bytes);
+    case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE:
+      return assign(operation->bias_type, value, bytes);
   }
   return CUBLAS_STATUS_INVALID_VALUE;
 }
@@ -157,7 +159,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, 
   const bool fits =
       (transposed_a ? in_a->columns : in_a->rows) == p.m && (transposed_b ? in_b->columns : in_b->rows) == p.k &&
       (transposed_b ? in_b->rows : in_b->columns) == p.n && in_a->batch == in_d->batch && in_b->batch == in_d->batch;
-  if (!fits) return CUBLAS_STATUS_INVALID_VALUE;
+  if (!fits || (operation->bias && operation->bias_type != in_d->type)) return CUBLAS_STATUS_INVALID_VALUE;
+  // As the real one might: not all that the heuristics name can be done.
+  if (operation->epilogue == CUBLASLT_EPILOGUE_BGRADB && p.m % 2 == 1) return CUBLAS_STATUS_NOT_SUPPORTED;
   fake_cuda::submit(stream, [=, type = in_a->type] {
     std::memset(workspace, 0xff, bytes);  // whoever kept something there shows
     switch (type) {
