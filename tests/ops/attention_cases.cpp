@@ -9,7 +9,7 @@ namespace {
 
 // query [heads, length, features] and so on; heads are all dimensions but the last two. `mask` has the scores' shape or
 // is empty: true where above 0 if it is one of bools.
-struct Reference {
+struct AttentionReference {
   AttentionOptions options;
   bool is_bool = false;
 
@@ -61,7 +61,7 @@ OpCase attention_case(const std::string& what, std::vector<Input> inputs, const 
               [options](const std::vector<Tensor>& in) {
                 return scaled_dot_product_attention(in[0], in[1], in[2], in.size() > 3 ? in[3] : Tensor(), options);
               },
-          .reference = Reference{options, is_bool}};
+          .reference = AttentionReference{options, is_bool}};
 }
 
 // query, key, value
