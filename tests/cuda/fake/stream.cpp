@@ -50,7 +50,8 @@ struct FakeEvent {
 
 namespace {
 
-std::vector<cudaStream_t> streams;
+// Never destroyed: threads and static objects may outlive it.
+std::vector<cudaStream_t>& streams = *new std::vector<cudaStream_t>;
 thread_local cudaStream_t capturing = nullptr;
 
 }  // namespace
