@@ -33,6 +33,18 @@ struct Call {
   bool fits(const Call& other) const {
     return kind == other.kind && count == other.count && dtype == other.dtype && op == other.op && root == other.root;
   }
+
+  std::string text() const {
+    switch (kind) {
+      case Kind::reduce:
+        return format("all_reduce of {} {}", count, name_of(dtype));
+      case Kind::spread:
+        return format("broadcast of {} bytes from rank {}", count, root);
+      case Kind::gather:
+        break;
+    }
+    return format("all_gather of {} bytes", count);
+  }
 };
 
 template <class T>
@@ -109,12 +121,13 @@ class Meeting {
     if (round.calls.empty()) round.calls.resize(size_);
     round.calls[size_t(rank)] = call;
     if (++round.arrived < size_ || round.left > 0) return;  // whose tensors may be gone
-    const bool alike = std::ranges::all_of(round.calls, [&](const Call& each) { return each.fits(round.calls[0]); });
-    if (alike)
+    const auto odd = std::ranges::find_if(round.calls, [&](const Call& each) { return !each.fits(round.calls[0]); });
+    round.complete = odd == round.calls.end();
+    if (round.complete)
       run(round.calls);
     else
-      give_up_locked("the ranks call different collectives, or with different sizes");
-    round.complete = alike;
+      give_up_locked(format("the ranks call different collectives, or with different sizes: rank 0 {}, rank {} {}",
+                            round.calls[0].text(), odd - round.calls.begin(), odd->text()));
     changed_.notify_all();
   }
 

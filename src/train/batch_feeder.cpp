@@ -42,9 +42,9 @@ data::Batch BatchFeeder::feed(const data::Batch& batch) {
   current_ = 1 - current_;
   Place& place = places_[current_];
   if (!place.x.has_room(batch.x) || !place.y.has_room(batch.y)) {
-    compute.synchronize();  // it may still read memory that is handed out now, here or on the device
     place.x.make_room(batch.x, device_);
     place.y.make_room(batch.y, device_);
+    compute.synchronize();  // whoever gave that memory back, on any thread, may have left work that still reads it
   }
   if (place.filled) place.filled->wait();
   if (place.used) copies_->wait_for(*place.used);
