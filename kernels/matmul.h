@@ -31,11 +31,13 @@ inline MatrixLayout matrix_layout(const ConstView& view) {
 // stride, 0 included; their matrices have a MatrixLayout; y is contiguous.
 extern Kernel<ConstView /*a*/, ConstView /*c*/, View /*y*/> matmul;
 
-// y[r, o] = activation(sum_i x[r, i] w[o, i] + bias[o]); f32, f64; all contiguous. `bias` may be undefined.
-extern Kernel<ConstView /*x*/, ConstView /*w*/, ConstView /*bias*/, Activation, View /*y*/> linear;
-// dz = dy * activation'(y), dbias[o] = sum_r dz[r, o], in one pass. For Activation::none, `y` and `dz` are undefined
-// and dbias sums dy. `dbias` may be undefined. dx is then a matmul.
-extern Kernel<ConstView /*dy*/, ConstView /*y*/, Activation, View /*dz*/, View /*dbias*/> linear_backward_activation;
+// y[r, o] = activation(z[r, o]), z[r, o] = sum_i x[r, i] w[o, i] + bias[o]; f32, f64; all contiguous. `bias` may be
+// undefined; z is for GELU, and undefined where no backward pass follows.
+extern Kernel<ConstView /*x*/, ConstView /*w*/, ConstView /*bias*/, Activation, View /*z*/, View /*y*/> linear;
+// dz = dy * activation'(kept), dbias[o] = sum_r dz[r, o], in one pass. What is kept of the forward pass is y for ReLU
+// and z for GELU. For Activation::none, `kept` and `dz` are undefined and dbias sums dy. `dbias` may be undefined. dx
+// is then a matmul.
+extern Kernel<ConstView /*dy*/, ConstView /*kept*/, Activation, View /*dz*/, View /*dbias*/> linear_backward_activation;
 // dw[o, i] = sum_r dz[r, o] x[r, i], dbias[o] = sum_r dz[r, o]; all contiguous. `dbias` may be undefined. On CUDA dw
 // and dbias of halves may be f32.
 extern Kernel<ConstView /*dz*/, ConstView /*x*/, View /*dw*/, View /*dbias*/> linear_backward_weights;

@@ -6,7 +6,7 @@
 namespace rstorch {
 
 // What a kernel applies to its result before it is written.
-enum class Activation : uint8_t { none, relu };
+enum class Activation : uint8_t { none, relu, gelu_tanh };
 
 // How a loss goes from one value per element to its result.
 enum class Reduction : uint8_t { none, mean, sum };

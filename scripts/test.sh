@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds and runs the whole suite.
+# Installs what is missing, builds and runs the whole suite. With --all the tests of CUDA kernels run under the sanitizers
+# too, which takes a third longer.
 # The last line is "N passed, N failed": doctest's cases plus the checks that scripts count themselves.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -30,15 +31,18 @@ configure build-test
 suite build-test --no-suite ranks
 
 # The unit suite again under the sanitizers. The compiler's time is most of it, so: not optimised, each library as one file
-# (unity), and without the checks that address's own make superfluous. The tests of ranks, which mostly wait, run meanwhile.
+# (unity), and without the checks that address's own make superfluous. Kernels are those of a processor without AVX, which
+# are tested nowhere else. The tests of ranks, which mostly wait, run meanwhile.
 configure build-sanitize -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=0 -Dunity=on -Dunity_size=100 \
   -Dwerror=false -Dgpu=disabled \
-  -Dcpp_args=-fno-sanitize=null,vptr,object-size,alignment
-nice -n 19 ninja -C build-sanitize unit-tests >build-sanitize/build.log 2>&1 &
+  -Dcpp_args='-fno-sanitize=null,vptr,object-size,alignment -DRSTORCH_BASELINE_ISA'
+programs=(unit-tests) tests=(--suite unit --no-suite cuda)
+[ "${1:-}" != --all ] || programs+=(cuda-tests) tests=(--suite unit)
+nice -n 19 ninja -C build-sanitize "${programs[@]}" >build-sanitize/build.log 2>&1 &
 suite build-test --suite ranks
 wait $! || tail -50 build-sanitize/build.log
 export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
-suite build-sanitize --suite unit --timeout-multiplier 5
+suite build-sanitize "${tests[@]}" --timeout-multiplier 5
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -198,16 +198,8 @@ template <class T, Isa isa>
 // Calls f.operator()<T, isa>().
 template <class F>
 void specialised(DType dtype, std::string_view name, const F& f) {
-  dispatch(FullFloats{}, dtype, name, [&]<class T>(Type<T>) {
-    switch (machine_isa()) {
-      case Isa::avx512:
-        return f.template operator()<T, Isa::avx512>();
-      case Isa::avx2:
-        return f.template operator()<T, Isa::avx2>();
-      case Isa::baseline:
-        return f.template operator()<T, Isa::baseline>();
-    }
-  });
+  dispatch(FullFloats{}, dtype, name,
+           [&]<class T>(Type<T>) { kernels::specialised([&]<Isa isa> { f.template operator()<T, isa>(); }); });
 }
 
 }  // namespace rstorch::kernels::attention_scores

@@ -109,8 +109,8 @@ struct Position {
       const int64_t iy = at.row * stride[0] - padding[0] + column.tap_row * dilation[0];
       const int64_t ix = at.column * step - padding[1] + column.tap_column * dilation[1];
       const bool inside = iy >= 0 && iy < x.shape[2];
-      const float* const row = x.as<float>() + at.image * x.strides[0] + column.channel * x.strides[1] +
-                               (inside ? iy : 0) * x.strides[2];
+      const float* const row =
+          x.as<float>() + at.image * x.strides[0] + column.channel * x.strides[1] + (inside ? iy : 0) * x.strides[2];
       float* const out = to + i * to_stride + c;
       for (int64_t j = 0; j < n; ++j) {
         const int64_t at_x = ix + j * step;
@@ -221,14 +221,7 @@ void gradient(const CpuStream& stream, const Patches& patches, const ConstView& 
 void weights_gradient(const CpuStream& stream, const ConstView& x, const ConstView& dy, const ConvGeometry& geometry,
                       const View& dw) {
   const Patches patches{x, geometry, dw.shape[2], dw.shape[3], dy.shape[2], dy.shape[3]};
-  switch (machine_isa()) {
-    case Isa::avx512:
-      return gradient<Isa::avx512>(stream, patches, dy, dw.as<float>());
-    case Isa::avx2:
-      return gradient<Isa::avx2>(stream, patches, dy, dw.as<float>());
-    case Isa::baseline:
-      return gradient<Isa::baseline>(stream, patches, dy, dw.as<float>());
-  }
+  specialised([&]<Isa isa> { gradient<isa>(stream, patches, dy, dw.as<float>()); });
 }
 
 }  // namespace rstorch::kernels

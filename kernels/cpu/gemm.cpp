@@ -17,16 +17,24 @@ constexpr int64_t kDepth = 352;
 constexpr int64_t kRows = 192;
 constexpr int64_t kColumns = 512;
 
-// y = activation(y + bias).
+// y holds the product.
 template <class T>
-[[gnu::always_inline]] inline void finish(const Matrix<T>& y, const T* bias, Activation activation) {
+[[gnu::always_inline]] inline void finish(const Matrix<T>& y, const Epilogue<T>& epilogue) {
   for (int64_t i = 0; i < y.rows; ++i) {
     T* const row = y.at(i, 0);
-    if (bias) {
-      for (int64_t j = 0; j < y.columns; ++j) row[j] += bias[j];
+    if (epilogue.bias) {
+      for (int64_t j = 0; j < y.columns; ++j) row[j] += epilogue.bias[j];
     }
-    if (activation == Activation::relu) {
-      for (int64_t j = 0; j < y.columns; ++j) row[j] = Relu::value(row[j]);
+    if (epilogue.z) std::copy_n(row, y.columns, epilogue.z + i * y.row_stride);
+    switch (epilogue.activation) {
+      case Activation::none:
+        break;
+      case Activation::relu:
+        for (int64_t j = 0; j < y.columns; ++j) row[j] = Relu::value(row[j]);
+        break;
+      case Activation::gelu_tanh:
+        for (int64_t j = 0; j < y.columns; ++j) row[j] = GeluTanh::value(row[j]);
+        break;
     }
   }
 }
@@ -42,7 +50,8 @@ struct Product {
     return {a.part(top, bottom, 0, a.columns),
             b.part(0, b.rows, left, right),
             y.part(top, bottom, left, right),
-            {epilogue.bias ? epilogue.bias + left : nullptr, epilogue.activation}};
+            {epilogue.bias ? epilogue.bias + left : nullptr, epilogue.activation,
+             epilogue.z ? epilogue.z + top * y.row_stride + left : nullptr}};
   }
 };
 
@@ -77,7 +86,7 @@ template <class T, Isa isa>
       }
     }
   }
-  finish(y, epilogue.bias, epilogue.activation);
+  finish(y, epilogue);
 }
 
 // Parts of y, rows x columns of them, one for each thread: as many columns as make wide enough parts, for a is packed
@@ -119,14 +128,7 @@ template <class T>
 void gemm(const CpuStream& stream, Matrix<const T> a, Matrix<const T> b, Matrix<T> y, const Epilogue<T>& epilogue) {
   if (y.rows == 0 || y.columns == 0) return;
   const Product<T> product{a, b, y, epilogue};
-  switch (machine_isa()) {
-    case Isa::avx512:
-      return multiply<T, Isa::avx512>(stream, product);
-    case Isa::avx2:
-      return multiply<T, Isa::avx2>(stream, product);
-    case Isa::baseline:
-      return multiply<T, Isa::baseline>(stream, product);
-  }
+  specialised([&]<Isa isa> { multiply<T, isa>(stream, product); });
 }
 
 template void gemm(const CpuStream&, Matrix<const float>, Matrix<const float>, Matrix<float>, const Epilogue<float>&);

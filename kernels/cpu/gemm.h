@@ -26,11 +26,12 @@ struct Matrix {
   Matrix transposed() const { return {data, columns, rows, column_stride, row_stride}; }
 };
 
-// What happens to an element of the product before it is written: y = activation(product + bias of its column).
+// What happens to an element of the product before it is written: y = activation(z), z = product + bias of its column.
 template <class T>
 struct Epilogue {
   const T* bias = nullptr;
   Activation activation = Activation::none;
+  T* z = nullptr;  // where that is written too, laid out as y
 };
 
 // y = a b. The columns of y are contiguous (column_stride 1), a and b have any strides.

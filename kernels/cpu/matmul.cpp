@@ -4,6 +4,7 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/simd.h"
+#include "kernels/elementwise/unary_ops.h"
 
 namespace rstorch::kernels {
 namespace {
@@ -56,11 +57,11 @@ void matmul_cpu(CpuStream& stream, ConstView a, ConstView c, View y) {
   });
 }
 
-void linear_cpu(CpuStream& stream, ConstView x, ConstView w, ConstView bias, Activation activation, View y) {
+void linear_cpu(CpuStream& stream, ConstView x, ConstView w, ConstView bias, Activation activation, View z, View y) {
   const int64_t rows = y.shape[0], in = x.shape[1], out = y.shape[1];
   dispatch(FullFloats{}, y.dtype, "linear", [&]<class T>(Type<T>) {
     gemm<T>(stream, {x.as<T>(), rows, in, in, 1}, {w.as<T>(), in, out, 1, in}, {y.as<T>(), rows, out, out, 1},
-            {bias.as<T>(), activation});
+            {bias.as<T>(), activation, z.as<T>()});
   });
 }
 
@@ -87,7 +88,7 @@ void add_rows(const T* rows, int64_t count, int64_t columns, T* out) {
 // A block of rows and columns of dy, and what comes of it: dz, and the sum of its rows.
 template <class T>
 struct Part {
-  const T *dy, *y;
+  const T *dy, *kept;
   T *dz, *sum;
   int64_t rows, columns, stride;
 };
@@ -102,9 +103,11 @@ void mask_and_sum(const Part<T>& part) {
       for (int64_t j = 0; j < part.columns; ++j) {
         T value = part.dy[at + j];
         if constexpr (activation == Activation::relu) {
-          value = part.y[at + j] <= T(0) ? T(0) : value;  // nan passes, as in Relu::slope
-          part.dz[at + j] = value;
+          value = part.kept[at + j] <= T(0) ? T(0) : value;  // nan passes, as in Relu::slope
+        } else if constexpr (activation == Activation::gelu_tanh) {
+          value *= GeluTanh::slope(part.kept[at + j]);
         }
+        if constexpr (activation != Activation::none) part.dz[at + j] = value;
         part.sum[j] += value;
       }
     }
@@ -115,7 +118,7 @@ void mask_and_sum(const Part<T>& part) {
 constexpr int64_t kColumns = 128;
 
 template <class T>
-void backward_activation(const CpuStream& stream, const ConstView& dy, const ConstView& y, Activation activation,
+void backward_activation(const CpuStream& stream, const ConstView& dy, const ConstView& kept, Activation activation,
                          const View& dz, const View& dbias) {
   const int64_t columns = dy.shape[1], blocks = divide_up(columns, kColumns);
   const Chunks chunks(dy.shape[0]);
@@ -124,25 +127,35 @@ void backward_activation(const CpuStream& stream, const ConstView& dy, const Con
     for (int64_t task = begin; task < end; ++task) {
       const int64_t chunk = task / blocks, column = task % blocks * kColumns, row = chunk * chunks.size;
       const int64_t at = row * columns + column;
-      const bool masked = activation == Activation::relu;
+      const bool masked = activation != Activation::none;
       const Part<T> part{dy.as<T>() + at,
-                         masked ? y.as<T>() + at : nullptr,
+                         masked ? kept.as<T>() + at : nullptr,
                          masked ? dz.as<T>() + at : nullptr,
                          sums.data() + chunk * columns + column,
                          std::min(chunks.size, chunks.rows - row),
                          std::min(kColumns, columns - column),
                          columns};
-      masked ? mask_and_sum<Activation::relu>(part) : mask_and_sum<Activation::none>(part);
+      switch (activation) {
+        case Activation::none:
+          mask_and_sum<Activation::none>(part);
+          break;
+        case Activation::relu:
+          mask_and_sum<Activation::relu>(part);
+          break;
+        case Activation::gelu_tanh:
+          mask_and_sum<Activation::gelu_tanh>(part);
+          break;
+      }
     }
   };
   parallel_tasks(chunks.count() * blocks, chunks.size * std::min(kColumns, columns), run);
   if (dbias.defined()) add_rows(sums.data(), chunks.count(), columns, dbias.as<T>());
 }
 
-void linear_backward_activation_cpu(CpuStream& stream, ConstView dy, ConstView y, Activation activation, View dz,
+void linear_backward_activation_cpu(CpuStream& stream, ConstView dy, ConstView kept, Activation activation, View dz,
                                     View dbias) {
   dispatch(FullFloats{}, dy.dtype, "linear_backward_activation",
-           [&]<class T>(Type<T>) { backward_activation<T>(stream, dy, y, activation, dz, dbias); });
+           [&]<class T>(Type<T>) { backward_activation<T>(stream, dy, kept, activation, dz, dbias); });
 }
 
 void linear_backward_weights_cpu(CpuStream& stream, ConstView dz, ConstView x, View dw, View dbias) {
@@ -157,7 +170,7 @@ void linear_backward_weights_cpu(CpuStream& stream, ConstView dz, ConstView x, V
 }  // namespace
 
 Kernel<ConstView, ConstView, View> matmul{"matmul", matmul_cpu};
-Kernel<ConstView, ConstView, ConstView, Activation, View> linear{"linear", linear_cpu};
+Kernel<ConstView, ConstView, ConstView, Activation, View, View> linear{"linear", linear_cpu};
 Kernel<ConstView, ConstView, Activation, View, View> linear_backward_activation{"linear_backward_activation",
                                                                                 linear_backward_activation_cpu};
 Kernel<ConstView, ConstView, View, View> linear_backward_weights{"linear_backward_weights",

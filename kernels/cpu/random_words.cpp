@@ -22,7 +22,7 @@ void words_by_block(const Philox& philox, uint64_t first_block, uint32_t* words)
 // Four blocks side by side, each word in the lower half of a 64-bit lane: the multiplication reads that half only, so
 // what gathers in the upper halves needs no masking. The compiler's own vectorisation of the cipher shuffles five times
 // as much.
-[[gnu::target("avx2")]] void words_avx2(const Philox& philox, uint64_t first_block, uint32_t* words) {
+[[gnu::target("avx2"), maybe_unused]] void words_avx2(const Philox& philox, uint64_t first_block, uint32_t* words) {
   const __m256i m0 = _mm256_set1_epi64x(0xD2511F53), m1 = _mm256_set1_epi64x(0xCD9E8D57);
   for (int i = 0; i < kBlocks; i += 4) {
     const __m256i index = _mm256_add_epi64(_mm256_set1_epi64x(int64_t(first_block) + i), _mm256_set_epi64x(3, 2, 1, 0));
@@ -50,10 +50,12 @@ void words_by_block(const Philox& philox, uint64_t first_block, uint32_t* words)
 }  // namespace
 
 void random_words(const Philox& philox, uint64_t first_block, uint32_t* words) {
+  specialised([&]<Isa isa> {
 #ifdef __x86_64__
-  if (detail::isa != Isa::baseline) return words_avx2(philox, first_block, words);
+    if constexpr (isa != Isa::baseline) return words_avx2(philox, first_block, words);
 #endif
-  words_by_block(philox, first_block, words);
+    words_by_block(philox, first_block, words);
+  });
 }
 
 }  // namespace rstorch::kernels

@@ -13,7 +13,9 @@ namespace rstorch::kernels {
 
 enum class Isa : uint8_t { baseline, avx2, avx512 };
 
-#ifdef __x86_64__
+// Of processors other than x86-64, and where RSTORCH_BASELINE_ISA is defined, the one that the compiler was told to
+// build for is all there is.
+#if defined(__x86_64__) && !defined(RSTORCH_BASELINE_ISA)
 namespace detail {
 inline Isa detect_isa() {
   __builtin_cpu_init();
@@ -36,8 +38,18 @@ template <class F>
 }
 }  // namespace detail
 
-// The instruction set that vectorised() uses here.
-inline Isa machine_isa() { return detail::isa; }
+// Calls f.operator()<isa>() with the instruction set that is used here.
+template <class F>
+void specialised(const F& f) {
+  switch (detail::isa) {
+    case Isa::avx512:
+      return f.template operator()<Isa::avx512>();
+    case Isa::avx2:
+      return f.template operator()<Isa::avx2>();
+    case Isa::baseline:
+      return f.template operator()<Isa::baseline>();
+  }
+}
 
 // Runs f compiled for `isa`, which the machine must have. For kernels that lay out data by the width of a vector.
 template <Isa isa, class F>
@@ -51,8 +63,10 @@ void run_as(F f) {
   }
 }
 #else
-// Other processors: what the compiler was told to build for.
-inline Isa machine_isa() { return Isa::baseline; }
+template <class F>
+void specialised(const F& f) {
+  f.template operator()<Isa::baseline>();
+}
 
 template <Isa, class F>
 void run_as(F f) {
@@ -62,14 +76,7 @@ void run_as(F f) {
 
 template <class F>
 void vectorised(F f) {
-  switch (machine_isa()) {
-    case Isa::avx512:
-      return run_as<Isa::avx512>(f);
-    case Isa::avx2:
-      return run_as<Isa::avx2>(f);
-    case Isa::baseline:
-      return run_as<Isa::baseline>(f);
-  }
+  specialised([&]<Isa isa> { run_as<isa>(f); });
 }
 
 }  // namespace rstorch::kernels

@@ -11,18 +11,19 @@ struct Plus {
     return y + bias;
   }
 };
-struct PlusRelu {
+template <class F>
+struct PlusThen {
   template <class T>
   __device__ T operator()(T y, T bias) const {
-    return Relu::value(y + bias);
+    return F::value(y + bias);
   }
 };
 
-// A column of dy, each element passed through the activation and written on the way.
-template <class T>
+// A column of dy, each element passed through the activation F and written on the way.
+template <class T, class F>
 struct Column {
   const T* dy;
-  const T* y;  // null: no activation
+  const T* kept;  // null: no activation
   T* dz;
   uint32_t columns;
 
@@ -32,8 +33,8 @@ struct Column {
     const size_t at = size_t(row) * columns + column;
     using C = Compute<T>;
     C slope = convert<C>(dy[at]);
-    if (y) {
-      slope *= Relu::slope(convert<C>(y[at]));
+    if (kept) {
+      slope *= F::slope(convert<C>(kept[at]));
       dz[at] = convert<T>(slope);
     }
     op.add(state, slope, row);
@@ -67,28 +68,35 @@ void add_bias(CudaStream& stream, ConstView bias, Activation activation, View y)
     added = bias;
   }
   dispatch(Floats{}, y.dtype, "bias", [&]<class T>(Type<T>) {
-    if (activation == Activation::relu)
-      map<T, T, T>(stream, "bias", PlusRelu{}, y, {y, added});
-    else
-      map<T, T, T>(stream, "bias", Plus{}, y, {y, added});
+    switch (activation) {
+      case Activation::none:
+        return map<T, T, T>(stream, "bias", Plus{}, y, {y, added});
+      case Activation::relu:
+        return map<T, T, T>(stream, "bias", PlusThen<Relu>{}, y, {y, added});
+      case Activation::gelu_tanh:
+        return map<T, T, T>(stream, "bias", PlusThen<GeluTanh>{}, y, {y, added});
+    }
   });
 }
 
-void activation_backward(CudaStream& stream, ConstView dy, ConstView y, Activation activation, View dz, View dbias) {
+void activation_backward(CudaStream& stream, ConstView dy, ConstView kept, Activation activation, View dz, View dbias) {
   const int64_t rows = dy.size(0), columns = dy.size(1);
   if (columns == 0) return;
   if (rows > INT32_MAX || columns > INT32_MAX) {
     throw ShapeError(format("bias gradient: {} is too large for cuda", dy.shape.text()));
   }
   const bool masked = activation != Activation::none;
+  const auto tiles = reduction::make_tiles(uint32_t(columns), uint32_t(rows), false);
   dispatch(Floats{}, dy.dtype, "bias_backward", [&]<class T>(Type<T>) {
-    const Column<T> source{dy.as<T>(), masked ? y.as<T>() : nullptr, dz.as<T>(), uint32_t(columns)};
-    const auto tiles = reduction::make_tiles(uint32_t(columns), uint32_t(rows), false);
-    if (dbias.defined() && dbias.dtype == DType::f32) {
-      reduction::reduce_source(stream, "bias_backward", Total<T, float>{dbias.as<float>()}, source, tiles);
-    } else {
-      reduction::reduce_source(stream, "bias_backward", Total<T, T>{dbias.as<T>()}, source, tiles);
-    }
+    const auto sum = [&]<class F>(F) {
+      const Column<T, F> source{dy.as<T>(), masked ? kept.as<T>() : nullptr, dz.as<T>(), uint32_t(columns)};
+      if (dbias.defined() && dbias.dtype == DType::f32) {
+        reduction::reduce_source(stream, "bias_backward", Total<T, float>{dbias.as<float>()}, source, tiles);
+      } else {
+        reduction::reduce_source(stream, "bias_backward", Total<T, T>{dbias.as<T>()}, source, tiles);
+      }
+    };
+    activation == Activation::gelu_tanh ? sum(GeluTanh{}) : sum(Relu{});
   });
 }
 

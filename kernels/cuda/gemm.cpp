@@ -76,9 +76,12 @@ uint32_t alignment(const void* memory) {
 
 cublasLtEpilogue_t epilogue(const Gemm& product) {
   if (product.a_sums) return CUBLASLT_EPILOGUE_BGRADB;  // a is its right operand
-  if (product.activation == Activation::relu)
-    return product.bias ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_RELU;
-  return product.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+  int parts = 0;
+  if (product.bias) parts |= CUBLASLT_EPILOGUE_BIAS;
+  if (product.activation == Activation::relu) parts |= CUBLASLT_EPILOGUE_RELU;
+  if (product.activation == Activation::gelu_tanh)
+    parts |= product.z ? CUBLASLT_EPILOGUE_GELU_AUX : CUBLASLT_EPILOGUE_GELU;
+  return parts == 0 ? CUBLASLT_EPILOGUE_DEFAULT : cublasLtEpilogue_t(parts);
 }
 
 bool uses_tf32(const CudaStream& stream, const Gemm& p) { return p.dtype == DType::f32 && stream.allows_tf32(); }
@@ -93,6 +96,7 @@ const void* beside(const Gemm& p) { return p.a_sums ? p.a_sums : p.bias; }
 
 // y = a c is asked for as y' = c' a'. Nothing where cuBLASLt has no algorithm for it.
 std::optional<Prepared> prepare(CudaStream& stream, cublasLtHandle_t handle, const Gemm& p) {
+  if (p.z && p.columns % 8 != 0) return std::nullopt;  // its rule for rows beside y
   const cudaDataType type = data_type(p.dtype);
   const bool is_double = p.dtype == DType::f64;
   cublasLtMatmulDesc_t operation = nullptr;
@@ -110,6 +114,10 @@ std::optional<Prepared> prepare(CudaStream& stream, cublasLtHandle_t handle, con
     set(out.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, beside(p));
     set(out.operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(p.y_dtype));
   }
+  if (p.z) {
+    set(out.operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, p.z);
+    set(out.operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, p.columns);
+  }
 
   cublasLtMatmulPreference_t wish = nullptr;
   check(cublasLtMatmulPreferenceCreate(&wish), "cublasLtMatmulPreferenceCreate");
@@ -123,7 +131,8 @@ std::optional<Prepared> prepare(CudaStream& stream, cublasLtHandle_t handle, con
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment(p.c.data));
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment(p.a.data));
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment(p.y));
-  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, std::min(alignment(p.y), alignment(beside(p))));
+  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
+      std::min({alignment(p.y), alignment(p.z), alignment(beside(p))}));
   cublasLtMatmulHeuristicResult_t found{};
   int count = 0;
   const cublasStatus_t code =
@@ -137,8 +146,9 @@ std::optional<Prepared> prepare(CudaStream& stream, cublasLtHandle_t handle, con
 auto key_of(CudaStream& stream, const Gemm& p) {
   return std::tuple(stream.device().index, uses_tf32(stream, p), p.dtype, p.y_dtype, p.batch, p.rows, p.inner,
                     p.columns, p.a.layout.transposed, p.a.layout.leading, p.a.stride, p.c.layout.transposed,
-                    p.c.layout.leading, p.c.stride, p.activation, p.bias != nullptr, p.a_sums != nullptr,
-                    alignment(p.a.data), alignment(p.c.data), alignment(p.y), alignment(beside(p)));
+                    p.c.layout.leading, p.c.stride, p.activation, p.bias != nullptr, p.z != nullptr,
+                    p.a_sums != nullptr, alignment(p.a.data), alignment(p.c.data), alignment(p.y), alignment(p.z),
+                    alignment(beside(p)));
 }
 
 }  // namespace
@@ -152,6 +162,7 @@ bool try_gemm(CudaStream& stream, const Gemm& p) {
   if (!at->second) return false;
   const Prepared& prepared = *at->second;
   if (beside(p)) set(prepared.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, beside(p));
+  if (p.z) set(prepared.operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, p.z);
   const double one_double = 1, zero_double = 0;
   const float one_float = 1, zero_float = 0;
   const bool is_double = p.dtype == DType::f64;

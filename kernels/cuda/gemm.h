@@ -27,6 +27,7 @@ struct Gemm {
   Matrices a, c;
   const void* bias = nullptr;
   Activation activation = Activation::none;
+  void* z = nullptr;       // what GELU is applied to is written there too, laid out as y
   void* a_sums = nullptr;  // sum_k a[i, k], of y's dtype; in place of bias and activation
   void* y = nullptr;
 };

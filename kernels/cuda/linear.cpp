@@ -3,31 +3,43 @@
 #include "kernels/cuda/bias.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/install.h"
+#include "kernels/elementwise.h"
 #include "kernels/matmul.h"
 
 namespace rstorch::kernels {
 namespace {
 
-void linear_cuda(CudaStream& stream, ConstView x, ConstView w, ConstView bias, Activation activation, View y) {
+// cuBLASLt's GELU is by tanh, and for f32 by an approximate one. In double it has the product alone.
+bool has_epilogue(DType dtype, Activation activation) {
+  return dtype != DType::f64 && (dtype != DType::f32 || activation != Activation::gelu_tanh);
+}
+
+void linear_cuda(CudaStream& stream, ConstView x, ConstView w, ConstView bias, Activation activation, View z, View y) {
   const int64_t in = x.size(1);
   if (y.numel() == 0) return;
-  const bool fused = y.dtype != DType::f64;
-  if (in == 0) {  // sums of nothing
-    fill.cuda(stream, y, 0);
+  const View sums = z.defined() ? z : y;  // what the activation is applied to
+  if (in == 0) {
+    fill.cuda(stream, sums, 0);
   } else {
-    gemm(stream, {.dtype = y.dtype,
-                  .y_dtype = y.dtype,
-                  .rows = y.size(0),
-                  .inner = in,
-                  .columns = y.size(1),
-                  .a = {x.data, {false, in}},
-                  .c = {w.data, {true, in}},
-                  .bias = fused ? bias.data : nullptr,
-                  .activation = fused ? activation : Activation::none,
-                  .y = y.data});
-    if (fused) return;
+    Gemm product{.dtype = y.dtype,
+                 .y_dtype = y.dtype,
+                 .rows = y.size(0),
+                 .inner = in,
+                 .columns = y.size(1),
+                 .a = {x.data, {false, in}},
+                 .c = {w.data, {true, in}},
+                 .bias = bias.data,
+                 .activation = activation,
+                 .z = z.data,
+                 .y = y.data};
+    if (has_epilogue(y.dtype, activation) && try_gemm(stream, product)) return;
+    product.bias = product.z = nullptr;
+    product.activation = Activation::none;
+    product.y = sums.data;
+    gemm(stream, product);
   }
-  add_bias(stream, bias, activation, y);
+  add_bias(stream, bias, z.defined() ? Activation::none : activation, sums);
+  if (z.defined()) Unary<GeluTanh>::forward.cuda(stream, {}, z, y);
 }
 
 // The bias gradient in the epilogue of the product, where cuBLASLt has that, else in a pass of its own.

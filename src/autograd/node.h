@@ -89,11 +89,17 @@ std::array<const Tensor*, sizeof...(Ts)> saves(const Ts&... tensors) {
   return {&tensors...};
 }
 
+// True where record() ties a result of these inputs to them: what is for a backward pass alone can be left out elsewhere.
+template <size_t N>
+bool is_recorded(const std::array<const Tensor*, N>& inputs) {
+  return grad_enabled() && detail::wants_gradient(inputs);
+}
+
 // Ties the gradient of y = name(inputs...) to y and returns y. Costs a check and nothing else where no gradient is wanted.
 template <size_t N, size_t M, class F>
 Tensor record(std::string_view name, Tensor y, const std::array<const Tensor*, N>& inputs,
               const std::array<const Tensor*, M>& saves, F&& backward) {
-  if (!grad_enabled() || !is_floating(y.dtype()) || !detail::wants_gradient(inputs)) return y;
+  if (!is_floating(y.dtype()) || !is_recorded(inputs)) return y;
   return detail::record(name, std::move(y), inputs, saves, std::forward<F>(backward));
 }
 
@@ -101,7 +107,7 @@ Tensor record(std::string_view name, Tensor y, const std::array<const Tensor*, N
 template <size_t N, size_t M, class F>
 void record_in_place(std::string_view name, const Tensor& x, const std::array<const Tensor*, N>& inputs,
                      const std::array<const Tensor*, M>& saves, F&& backward) {
-  if (!grad_enabled() || !is_floating(x.dtype()) || !detail::wants_gradient(inputs)) return;
+  if (!is_floating(x.dtype()) || !is_recorded(inputs)) return;
   detail::record_in_place(name, x, inputs, saves, std::forward<F>(backward));
 }
 

@@ -51,6 +51,7 @@ class GELU final : public Module {
   GELU() = default;
   explicit GELU(const Config& config) : approximate_(config.approximate) {}
   Tensor forward(const Tensor& x) override { return approximate_ == GeluForm::tanh ? gelu_tanh(x) : gelu(x); }
+  GeluForm form() const { return approximate_; }
 
  private:
   GeluForm approximate_ = GeluForm::none;

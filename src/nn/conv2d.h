@@ -39,7 +39,10 @@ class Conv2d final : public Module {
   explicit Conv2d(const Config& config);
 
   Tensor forward(const Tensor& x) override { return conv2d(x, weight, bias, options_); }
-  Tensor forward_relu(const Tensor& x) override { return conv2d_relu(x, weight, bias, options_); }
+  Tensor forward_with(Activation activation, const Tensor& x) override {
+    return activation == Activation::relu ? conv2d_relu(x, weight, bias, options_)
+                                          : Module::forward_with(activation, x);
+  }
   void reset_parameters() override { init::default_weight_and_bias_(weight, bias); }
   int64_t flops(const Shape& x, const Shape& y) const override;
 

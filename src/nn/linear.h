@@ -31,7 +31,17 @@ class Linear final : public Module {
   }
 
   Tensor forward(const Tensor& x) override { return linear(x, weight, bias); }
-  Tensor forward_relu(const Tensor& x) override { return linear_relu(x, weight, bias); }
+  Tensor forward_with(Activation activation, const Tensor& x) override {
+    switch (activation) {
+      case Activation::none:
+        break;
+      case Activation::relu:
+        return linear_relu(x, weight, bias);
+      case Activation::gelu_tanh:
+        return linear_gelu_tanh(x, weight, bias);
+    }
+    return forward(x);
+  }
   void reset_parameters() override { init::default_weight_and_bias_(weight, bias); }
   int64_t flops(const Shape& x, const Shape& y) const override { return 2 * y.numel() * x.back(); }
 

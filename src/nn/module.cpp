@@ -63,11 +63,22 @@ Tensor Module::operator()(const Tensor& x) {
   });
 }
 
-Tensor Module::call_with_relu(const Tensor& x) {
-  return with_path([&] { return forward_relu(x); });
+Tensor Module::call_with(Activation activation, const Tensor& x) {
+  return with_path([&] { return forward_with(activation, x); });
 }
 
-Tensor Module::forward_relu(const Tensor& x) { return relu(forward(x)); }
+Tensor Module::forward_with(Activation activation, const Tensor& x) {
+  const Tensor y = forward(x);
+  switch (activation) {
+    case Activation::none:
+      break;
+    case Activation::relu:
+      return relu(y);
+    case Activation::gelu_tanh:
+      return gelu_tanh(y);
+  }
+  return y;
+}
 
 template <class F>
 Tensor Module::with_path(F&& run) const {

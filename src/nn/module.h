@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/options.h"
 #include "tensor/tensor.h"
 
 namespace rstorch::nn {
@@ -49,10 +50,10 @@ class Module {
   virtual Tensor forward(const Tensor& x) = 0;
   // forward() between the hooks. An error on its way out learns the path of the module.
   Tensor operator()(const Tensor& x);
-  // relu(forward(x)), for layers that can do both in one pass. Sequential uses it where a ReLU follows and neither has
-  // hooks.
-  virtual Tensor forward_relu(const Tensor& x);
-  Tensor call_with_relu(const Tensor& x);  // is to forward_relu what operator() is to forward
+  // activation(forward(x)), for layers that can do both in one pass. Sequential uses it where such a module follows and
+  // neither has hooks.
+  virtual Tensor forward_with(Activation activation, const Tensor& x);
+  Tensor call_with(Activation activation, const Tensor& x);  // is to forward_with what operator() is to forward
 
   // --- Tensors, by path: "layer1.0.conv1.weight" -------------------------------------------------------------------
   // A tensor that two modules share is listed once, under its first name; state_dict() has all names, as PyTorch's.

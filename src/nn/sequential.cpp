@@ -5,8 +5,12 @@
 namespace rstorch::nn {
 namespace {
 
-bool fuses(const Module& layer, const Module& next) {
-  return !layer.has_hooks() && !next.has_hooks() && dynamic_cast<const ReLU*>(&next) != nullptr;
+// What `layer` can do on the way, if that is what `next` is.
+Activation fused(const Module& layer, const Module& next) {
+  if (layer.has_hooks() || next.has_hooks()) return Activation::none;
+  if (dynamic_cast<const ReLU*>(&next)) return Activation::relu;
+  const auto* const gelu = dynamic_cast<const GELU*>(&next);
+  return gelu && gelu->form() == GeluForm::tanh ? Activation::gelu_tanh : Activation::none;
 }
 
 }  // namespace
@@ -21,11 +25,12 @@ Tensor Sequential::forward(const Tensor& x) {
   Tensor y = x;
   for (auto child = children().begin(); child != children().end(); ++child) {
     const auto next = std::next(child);
-    if (next != children().end() && fuses(*child->module, *next->module)) {
-      y = child->module->call_with_relu(y);
-      child = next;
-    } else {
+    const Activation activation = next == children().end() ? Activation::none : fused(*child->module, *next->module);
+    if (activation == Activation::none) {
       y = (*child->module)(y);
+    } else {
+      y = child->module->call_with(activation, y);
+      child = next;
     }
   }
   return y;

@@ -2,7 +2,8 @@
 //
 //   nn::Sequential model(nn::Linear(784, 128), nn::ReLU(), nn::Linear(128, 10));
 //
-// A layer that a ReLU follows runs fused with it where it can (Linear, Conv2d), which changes neither values nor keys.
+// A layer that a ReLU or a GELU by tanh follows runs fused with it where it can (Linear; Conv2d with ReLU), which
+// changes no keys, and no values but for the rounding of GELU in half precision.
 #pragma once
 
 #include <concepts>

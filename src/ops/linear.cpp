@@ -9,7 +9,7 @@ namespace {
 
 // Weight and bias were of `dtype` before autocast; so are their gradients.
 Grads linear_backward(const Saved& saved, const Tensor& dy, Activation activation, DType dtype) {
-  const Tensor &x = saved[0], &w = saved[1], &y = saved[2];
+  const Tensor &x = saved[0], &w = saved[1], &kept = saved[2];
   Stream& stream = current_stream(x.device());
   const Tensor dy_rows = contiguous(dy);
   Tensor dz = dy_rows, dx, dw, dbias;
@@ -17,7 +17,7 @@ Grads linear_backward(const Saved& saved, const Tensor& dy, Activation activatio
   const bool masked = activation != Activation::none;
   if (masked) dz = empty_like(dy_rows);
   if (masked || (dbias.defined() && !saved.needs(1))) {
-    kernels::linear_backward_activation(stream, as_rows(dy_rows.view()), masked ? as_rows(y.view()) : ConstView(),
+    kernels::linear_backward_activation(stream, as_rows(dy_rows.view()), masked ? as_rows(kept.view()) : ConstView(),
                                         activation, masked ? as_rows(dz.mutable_view()) : View(), dbias.mutable_view());
   }
   const ConstView dz_rows = as_rows(dz.view());
@@ -60,9 +60,13 @@ Tensor linear_with(const Op& op, const Tensor& input, const Tensor& given_weight
   Shape shape = x.shape();
   shape[x.dim() - 1] = weight.size(0);
   const Tensor y = Tensor::empty(shape, x.options());
-  kernels::linear(op.stream(x), as_rows(rows.view()), w.view(), b.view(), activation, as_rows(y.mutable_view()));
-  const Tensor kept = activation == Activation::none ? Tensor() : y;
-  return op.record(y, inputs(rows, given_weight, given_bias), saves(rows, w, kept),
+  const auto sources = inputs(rows, given_weight, given_bias);
+  Tensor kept;  // for the backward pass
+  if (activation == Activation::relu) kept = y;
+  if (activation == Activation::gelu_tanh && is_recorded(sources)) kept = empty_like(y);
+  const View z = activation == Activation::gelu_tanh && kept.defined() ? as_rows(kept.mutable_view()) : View();
+  kernels::linear(op.stream(x), as_rows(rows.view()), w.view(), b.view(), activation, z, as_rows(y.mutable_view()));
+  return op.record(y, sources, saves(rows, w, kept),
                    [activation, dtype = given_weight.dtype()](const Saved& saved, const Tensor& dy) {
                      return linear_backward(saved, dy, activation, dtype);
                    });
@@ -76,6 +80,10 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
 
 Tensor linear_relu(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   return linear_with(Op("linear_relu"), x, weight, bias, Activation::relu);
+}
+
+Tensor linear_gelu_tanh(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  return linear_with(Op("linear_gelu_tanh"), x, weight, bias, Activation::gelu_tanh);
 }
 
 }  // namespace rstorch

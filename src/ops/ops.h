@@ -114,8 +114,9 @@ Tensor embedding(const Tensor& indices, const Tensor& weight);  // rows of weigh
 Tensor matmul(const Tensor& a, const Tensor& b);  // 1-D, 2-D, batched, broadcast over batch dimensions
 // x [..., in], weight [out, in], bias [out] or undefined -> [..., out]
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
-// The same with ReLU fused into both passes.
+// The same with an activation fused into both passes.
 Tensor linear_relu(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
+Tensor linear_gelu_tanh(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
 
 // --- Softmax and losses -------------------------------------------------------------------------------------------------------
 Tensor softmax(const Tensor& x, int dim);

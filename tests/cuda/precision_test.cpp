@@ -55,8 +55,9 @@ TEST_CASE("autocast chooses PyTorch's dtypes") {
   for (const DType lower : {kBFloat16, kFloat16}) {
     const Autocast autocast(lower);
     const Tensor half = matmul(x, x);
-    for (const Tensor& y : {half, linear(x, x, bias), linear_relu(x, x), conv2d(image, filter, bias),
-                            conv2d_relu(image, filter), matmul(half, x), relu(half), half + half, mean(half)}) {
+    for (const Tensor& y :
+         {half, linear(x, x, bias), linear_relu(x, x), linear_gelu_tanh(x, x, bias), conv2d(image, filter, bias),
+          conv2d_relu(image, filter), matmul(half, x), relu(half), half + half, mean(half)}) {
       CHECK(y.dtype() == lower);
     }
     for (const Tensor& y : {exp(half), log(half), rsqrt(half), pow(half, 2), 1.0 / half, sum(half), prod(half),

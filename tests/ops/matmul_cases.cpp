@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "cases.h"
 #include "ops/ops.h"
 
@@ -69,12 +71,13 @@ OpCase integer_matmul_case() {
 }
 
 OpCase linear_case(const std::string& op, const std::string& what, std::vector<Input> inputs) {
-  const bool relu_after = op == "linear_relu";
+  const bool relu_after = op == "linear_relu", gelu_after = op == "linear_gelu_tanh";
   return {.op = op,
           .what = what,
           .inputs = std::move(inputs),
           .run =
               [=](const std::vector<Tensor>& in) {
+                if (gelu_after) return linear_gelu_tanh(in[0], in[1], in[2]);
                 return relu_after ? linear_relu(in[0], in[1], in[2]) : linear(in[0], in[1], in[2]);
               },
           .reference =
@@ -87,7 +90,10 @@ OpCase linear_case(const std::string& op, const std::string& what, std::vector<I
                 for (int64_t i = 0; i < y.numel(); ++i) {
                   double sum = bias.numel() > 1 || out == 1 ? bias[i % out] : 0;
                   for (int64_t k = 0; k < features; ++k) sum += x[i / out * features + k] * w[i % out * features + k];
-                  y[i] = relu_after && sum < 0 ? 0 : sum;
+                  if (relu_after && sum < 0) sum = 0;
+                  if (gelu_after)
+                    sum *= 0.5 * (1 + std::tanh(std::sqrt(2 / M_PI) * (sum + 0.044715 * sum * sum * sum)));
+                  y[i] = sum;
                 }
                 return y;
               },
@@ -130,6 +136,12 @@ std::vector<OpCase> matmul_cases() {
                   {large(floats({7, 6}), {64, 784}), large(floats({20, 6}), {512, 784}), large(floats({20}), {512})}),
       linear_case("linear_relu", "no samples", {floats({5, 4}).when_empty({0, 4}), floats({3, 4}), floats({3})}),
       linear_case("linear_relu", "no bias", {floats({2, 3, 4}), floats({6, 4}), absent()}),
+      linear_case("linear_gelu_tanh", "",
+                  {large(floats({7, 6}), {64, 784}), large(floats({20, 6}), {512, 784}), large(floats({20}), {512})}),
+      linear_case("linear_gelu_tanh", "beside the result", {floats({9, 6}), floats({40, 6}), floats({40})}),
+      linear_case("linear_gelu_tanh", "no samples", {floats({5, 4}).when_empty({0, 4}), floats({3, 4}), floats({3})}),
+      linear_case("linear_gelu_tanh", "nothing to sum", {floats({5, 0}), floats({16, 0}), floats({16})}),
+      linear_case("linear_gelu_tanh", "no bias", {floats({2, 3, 4}), floats({8, 4}), absent()}),
       linear_relu_of_nan("nan", {floats({7, 6}).with_nan(), floats({20, 6}), floats({20})}),
       linear_relu_of_nan("nan, no bias", {floats({7, 6}).with_nan(), floats({3, 6}), absent()}),
   };

@@ -1,3 +1,4 @@
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 
@@ -30,7 +31,8 @@ void multiply(const Product& p, const T* a, const T* b, D* d) {
   auto* const bias = static_cast<D*>(const_cast<void*>(p.operation.bias));
   if (p.operation.epilogue & CUBLASLT_EPILOGUE_BGRADB) sum_columns<T, D, Sum>(p, b, bias);
   const bool with_bias = p.operation.epilogue & CUBLASLT_EPILOGUE_BIAS,
-             relu = p.operation.epilogue & CUBLASLT_EPILOGUE_RELU;
+             relu = p.operation.epilogue & CUBLASLT_EPILOGUE_RELU, gelu = p.operation.epilogue & CUBLASLT_EPILOGUE_GELU;
+  auto* const aux = static_cast<D*>(p.operation.aux);
   const bool rounds = p.operation.compute == CUBLAS_COMPUTE_32F_FAST_TF32;
   const auto factor = [rounds](T x) { return rounds ? Sum(fake_cuda::to_tf32(x)) : Sum(x); };
   for (int64_t i = 0; i < p.m; ++i) {
@@ -42,6 +44,8 @@ void multiply(const Product& p, const T* a, const T* b, D* d) {
       }
       if (with_bias) sum += Sum(bias[i]);
       if (relu && sum < 0) sum = 0;
+      if (aux) aux[i + j * p.operation.aux_leading] = D(sum);
+      if (gelu) sum *= Sum(0.5) * (1 + std::tanh(Sum(0.7978845608028654) * (sum + Sum(0.044715) * sum * sum * sum)));
       d[i + j * p.d.leading] = D(sum);
     }
   }
@@ -95,6 +99,10 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t operation, cu
       return assign(operation->transb, value, bytes);
     case CUBLASLT_MATMUL_DESC_EPILOGUE:
       return assign(operation->epilogue, value, bytes);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER:
+      return assign(operation->aux, value, bytes);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD:
+      return assign(operation->aux_leading, value, bytes);
     case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
       return assign(operation->bias, value, bytes);
     case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE:
@@ -160,6 +168,10 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, 
       (transposed_a ? in_a->columns : in_a->rows) == p.m && (transposed_b ? in_b->columns : in_b->rows) == p.k &&
       (transposed_b ? in_b->rows : in_b->columns) == p.n && in_a->batch == in_d->batch && in_b->batch == in_d->batch;
   if (!fits || (operation->bias && operation->bias_type != in_d->type)) return CUBLAS_STATUS_INVALID_VALUE;
+  const bool wants_aux = (operation->epilogue & 128) != 0;
+  if (wants_aux != (operation->aux != nullptr)) return CUBLAS_STATUS_INVALID_VALUE;
+  if (wants_aux && (operation->aux_leading % 8 != 0 || operation->aux_leading < p.m))
+    return CUBLAS_STATUS_INVALID_VALUE;
   // As the real one might: not all that the heuristics name can be done.
   if (operation->epilogue == CUBLASLT_EPILOGUE_BGRADB && p.m % 2 == 1) return CUBLAS_STATUS_NOT_SUPPORTED;
   fake_cuda::submit(stream, [=, type = in_a->type] {
