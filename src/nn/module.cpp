@@ -7,7 +7,6 @@
 #include "autograd/meta.h"
 #include "nn/placement.h"
 #include "nn/state_dict.h"
-#include "ops/ops.h"
 
 namespace rstorch::nn {
 namespace {

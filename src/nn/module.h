@@ -19,7 +19,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/options.h"
+#include "ops/ops.h"
 #include "tensor/tensor.h"
 
 namespace rstorch::nn {
