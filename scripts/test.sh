@@ -9,8 +9,8 @@ scripts/setup.sh
 
 passed=0 failed=0
 
-# configure FOLDER MESON_OPTIONS
-configure() { [ -f "$1/build.ninja" ] || meson setup "$@"; }
+# configure FOLDER MESON_OPTIONS. Each library as one file (unity): most of the time is the compiler's.
+configure() { [ -f "$1/build.ninja" ] || meson setup -Dunity=on -Dunity_size=100 "$@"; }
 
 # suite FOLDER TEST_OPTIONS: builds what these tests need, runs them, and adds up what the log counts.
 suite() {
@@ -30,11 +30,10 @@ suite() {
 configure build-test
 suite build-test --no-suite ranks
 
-# The unit suite again under the sanitizers. The compiler's time is most of it, so: not optimised, each library as one file
-# (unity), and without the checks that address's own make superfluous. Kernels are those of a processor without AVX, which
-# are tested nowhere else. The tests of ranks, which mostly wait, run meanwhile.
-configure build-sanitize -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=0 -Dunity=on -Dunity_size=100 \
-  -Dwerror=false -Dgpu=disabled \
+# The unit suite again under the sanitizers. Not optimised, and without the checks that address's own make
+# superfluous. Kernels are those of a processor without AVX, which are tested nowhere else. The tests of ranks, which mostly
+# wait, run meanwhile.
+configure build-sanitize -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=0 -Dwerror=false -Dgpu=disabled \
   -Dcpp_args='-fno-sanitize=null,vptr,object-size,alignment -DRSTORCH_BASELINE_ISA'
 programs=(unit-tests) tests=(--suite unit --no-suite cuda)
 [ "${1:-}" != --all ] || programs+=(cuda-tests) tests=(--suite unit)

@@ -49,6 +49,19 @@ struct AddScaled {
   template <class T> RST_HD T slope_b(T, T) const { return T(alpha); }
 };
 
+// a + weight (b - a), from the end that is nearer, as PyTorch's.
+struct Lerp {
+  double weight;
+  static constexpr std::string_view name = "lerp";
+  using Types = Floats;
+  template <class T> RST_HD T value(T a, T b) const {
+    return weight < 0.5 ? a + T(weight) * (b - a) : b - (b - a) * T(1 - weight);
+  }
+  static constexpr Reads slope_a_reads = Reads::none, slope_b_reads = Reads::none;
+  template <class T> RST_HD T slope_a(T, T) const { return T(1 - weight); }
+  template <class T> RST_HD T slope_b(T, T) const { return T(weight); }
+};
+
 struct Sub {
   static constexpr std::string_view name = "sub";
   using Types = AllNumbers;
@@ -142,7 +155,7 @@ struct Ge {
   template <class T> RST_HD static bool value(T a, T b) { return a >= b; }
 };
 
-using BinaryOps = TypeList<Add, AddScaled, Sub, Mul, Div, Pow, Maximum, Minimum, Eq, Ne, Lt, Le, Gt, Ge>;
+using BinaryOps = TypeList<Add, AddScaled, Lerp, Sub, Mul, Div, Pow, Maximum, Minimum, Eq, Ne, Lt, Le, Gt, Ge>;
 
 // clang-format on
 }  // namespace rstorch::kernels

@@ -71,7 +71,11 @@ struct ArgumentError : Error { explicit ArgumentError(const std::string& m, std:
 struct UsageError : ErrorOf<2> { using ErrorOf::ErrorOf; };
 struct ConfigError : ErrorOf<3> { using ErrorOf::ErrorOf; };
 struct DataError : ErrorOf<4> { using ErrorOf::ErrorOf; };
-struct OutOfMemoryError : ErrorOf<5> { using ErrorOf::ErrorOf; };
+struct OutOfMemoryError : ErrorOf<5> {
+  using ErrorOf::ErrorOf;
+  // Bytes, as far as they are known: what was asked for, what is handed out, what the device still has.
+  size_t wanted = 0, in_use = 0, free = 0;
+};
 struct NonFiniteError : ErrorOf<6> { using ErrorOf::ErrorOf; };
 struct DistError : ErrorOf<7> { using ErrorOf::ErrorOf; };
 struct ExpectationError : ErrorOf<8> { using ErrorOf::ErrorOf; };

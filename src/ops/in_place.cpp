@@ -31,6 +31,11 @@ Tensor& Tensor::sub_(const Tensor& other, Scalar alpha) {
   return *this;
 }
 
+Tensor& Tensor::lerp_(const Tensor& end, double weight) {
+  binary_in_place("lerp_", *this, end, kernels::Lerp{weight});
+  return *this;
+}
+
 Tensor& Tensor::mul_(const Tensor& other) {
   binary_in_place<kernels::Mul>("mul_", *this, other);
   return *this;

@@ -47,6 +47,9 @@ inline Tensor div(const Tensor& a, const Tensor& b) { return binary<kernels::Div
 inline Tensor pow(const Tensor& a, const Tensor& b) { return binary<kernels::Pow>(a, b); }
 inline Tensor maximum(const Tensor& a, const Tensor& b) { return binary<kernels::Maximum>(a, b); }  // equal values share the gradient
 inline Tensor minimum(const Tensor& a, const Tensor& b) { return binary<kernels::Minimum>(a, b); }
+inline Tensor lerp(const Tensor& a, const Tensor& b, double weight) {  // a + weight (b - a)
+  return binary(a, b, kernels::Lerp{weight});
+}
 inline Tensor add(const Tensor& a, Scalar b) { return binary<kernels::Add>(a, b); }
 Tensor sub(const Tensor& a, Scalar b);
 inline Tensor mul(const Tensor& a, Scalar b) { return binary<kernels::Mul>(a, b); }

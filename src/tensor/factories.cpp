@@ -33,9 +33,13 @@ Tensor allocate(const Shape& shape, DType dtype, Device device) {
   try {
     impl->storage = std::make_shared<Storage>(device, size_t(bytes));
   } catch (const OutOfMemoryError& e) {
-    throw OutOfMemoryError(format("{}; for {} {}, after the operation {} began", e.what(), name_of(dtype),
-                                  shape.text(), last_op),
-                           e.hint());
+    OutOfMemoryError error(
+        format("{}; for {} {}, after the operation {} began", e.what(), name_of(dtype), shape.text(), last_op),
+        e.hint());
+    error.wanted = e.wanted;
+    error.in_use = e.in_use;
+    error.free = e.free;
+    throw error;
   }
   impl->shape = shape;
   impl->strides = contiguous_strides(shape);
@@ -89,8 +93,10 @@ Tensor Tensor::arange(Scalar start, Scalar end, Scalar step, std::optional<DType
     using T = typename decltype(t)::type;
     T* const values = out.data<T>();
     for (int64_t i = 0; i < count; ++i) {
-      if (integral) values[i] = Scalar(start.as<int64_t>() + i * step.as<int64_t>()).as<T>();
-      else values[i] = Scalar(first + double(i) * stride).as<T>();
+      if (integral)
+        values[i] = Scalar(start.as<int64_t>() + i * step.as<int64_t>()).as<T>();
+      else
+        values[i] = Scalar(first + double(i) * stride).as<T>();
     }
   });
   return out;
@@ -129,7 +135,8 @@ Tensor Tensor::randn(const Shape& shape, const TensorOptions& options) {
 }
 
 Tensor Tensor::randint(int64_t low, int64_t high, const Shape& shape, const TensorOptions& options) {
-  if (low >= high) throw ArgumentError(format("randint: low is {}, high {}: the range [low, high) is empty", low, high));
+  if (low >= high)
+    throw ArgumentError(format("randint: low is {}, high {}: the range [low, high) is empty", low, high));
   Tensor x = allocate(shape, options.dtype, options.device);
   kernels::random_integer(current_stream(options.device), next_random_key(), low, high, x.mutable_view());
   return finish(std::move(x), options);

@@ -1,7 +1,7 @@
 // Checkpoints: folders `step-00001000` that hold everything needed to go on, evaluate or export.
 //
 //   model.safetensors    state_dict with PyTorch's keys
-//   trainer.safetensors  optimizer state by parameter name
+//   trainer.safetensors  optimizer state by parameter name, averages of weights, loss scale
 //   state.json           step, data position, seed, schedule, meters, metrics (training_state.h)
 //   config.yaml          the resolved config
 //   manifest.json        format version, sizes and hashes of the others; written last

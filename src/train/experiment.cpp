@@ -24,7 +24,6 @@ struct Later {
 };
 constexpr Later kLater[] = {
     {"", "plugins", "plug-ins"},
-    {"trainer", "ema", "averaging of weights"},
     {"logging", "tensorboard", "TensorBoard files"},
 };
 

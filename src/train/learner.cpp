@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 
 #include "autograd/grad_mode.h"
@@ -9,6 +10,7 @@
 #include "dist/sync_batch_norm.h"
 #include "ops/ops.h"
 #include "optim/clip.h"
+#include "tensor/runtime.h"
 #include "train/fit_check.h"
 #include "train/sharded_state.h"
 
@@ -49,13 +51,24 @@ std::unique_ptr<StepGraph> make_step_graph(const TrainerSection& settings, Devic
   return nullptr;
 }
 
+// How many samples at a time might have fitted, by what `together` of them took until there was no more: half of them
+// at most, for the step was not at its end. `resting`: bytes in use between steps.
+int64_t fitting(const OutOfMemoryError& error, size_t resting, int64_t together) {
+  const double taken = double(error.in_use) - double(std::min(error.in_use, resting));
+  const double share = (taken + double(error.free)) / std::max(1.0, taken + double(error.wanted));
+  return std::clamp(int64_t(share * double(together)), int64_t(1), together / 2);
+}
+
 // What else the user can do about it.
-[[noreturn]] void explain(const OutOfMemoryError& error, const data::Batch& batch, std::string_view otherwise) {
+[[noreturn]] void explain(const OutOfMemoryError& error, const data::Batch& batch, Device device,
+                          std::string_view otherwise) {
   int64_t together = 0;
   for (const data::Part& part : batch.parts) together = std::max(together, part.size);
-  throw OutOfMemoryError(format("{}; in a training step of {} samples at a time", error.what(), together),
-                         together > 1 ? format("set trainer.micro_batch_size: {}, or {}", together / 2, otherwise)
-                                      : std::string(otherwise));
+  const size_t resting = current_stream(device).allocator().stats().live_bytes;
+  throw OutOfMemoryError(
+      format("{}; in a training step of {} samples at a time", error.what(), together),
+      together > 1 ? format("set trainer.micro_batch_size: {}, or {}", fitting(error, resting, together), otherwise)
+                   : std::string(otherwise));
 }
 
 }  // namespace
@@ -95,6 +108,7 @@ Learner::Learner(const Experiment& experiment, nn::BuiltModel model, const optim
       optimizer_(optimizer_spec_.make(arena_->flat_groups())),
       schedule_(make_schedule(experiment, length)) {
   loss_->to(device_);
+  if (experiment.config.trainer.ema) average_.emplace(*arena_, experiment.config.trainer.ema->decay);
   if (arithmetic_.wants_loss_scaling()) scaler_.emplace(device_).guard(*optimizer_);
   if (group.size() > 1) {
     reducer_.emplace(group, *arena_, this->model(), size_t(experiment.config.distributed.bucket_mb) << 20);
@@ -124,7 +138,7 @@ bool Learner::step(const data::Batch& batch, Guard guard) {
     ++step_;
     return update;
   } catch (const OutOfMemoryError& error) {
-    explain(error, batch, graph_ ? "use a smaller model, or trainer.graph: off" : "use a smaller model");
+    explain(error, batch, device_, graph_ ? "use a smaller model, or trainer.graph: off" : "use a smaller model");
   }
 }
 
@@ -178,6 +192,7 @@ Learner::BatchLoss Learner::clipped_backward(const data::Batch& batch, const Ste
 
 void Learner::finish_update(const BatchLoss& loss) {
   if (arena_->is_shared()) gather_parameters();
+  if (average_) average_->update();
   // A sample whose update is left out was not trained with.
   const auto counted = [this](const Tensor& x) { return scaler_ ? masked_fill(x, scaler_->found_inf(), 0) : x; };
   if (loss_->reduction() == Reduction::sum)
@@ -257,6 +272,10 @@ void Learner::share_state() {
   }
   for (const Tensor& buffer : buffers_) group_->broadcast(buffer, "buffers");
   share_optimizer_state();
+  if (average_) {
+    average_->set_begun(!group_->broadcast_text(average_->has_begun() ? "begun" : "", "averages of weights").empty());
+    for (const Tensor& average : average_->averages()) group_->broadcast(average, "averages of weights");
+  }
   if (scaler_) {
     for (const NamedTensor& named : scaler_->state()) group_->broadcast(named.tensor, "loss scale");
     scaler_->load_state({});  // what was left out before belongs to the counts that were replaced
@@ -306,8 +325,10 @@ std::optional<double> Learner::loss_scale() const {
 
 std::vector<NamedTensor> Learner::optimizer_state() {
   std::vector<NamedTensor> state = gathered_state();
-  if (!scaler_ || !group_->is_root()) return state;
-  for (NamedTensor& named : scaler_->state()) state.push_back(std::move(named));
+  if (!group_->is_root()) return state;
+  const auto add = [&](std::vector<NamedTensor> more) { std::ranges::move(more, std::back_inserter(state)); };
+  if (average_) add(average_->state());
+  if (scaler_) add(scaler_->state());
   return state;
 }
 
@@ -321,9 +342,12 @@ std::vector<NamedTensor> Learner::gathered_state() {
 
 void Learner::load(const std::vector<NamedTensor>& model, const std::vector<NamedTensor>& state, int64_t step) {
   this->model().load_state_dict(model);
-  std::vector<NamedTensor> optimizer = state;  // a run in another precision has no scale, or needs none
-  std::erase_if(optimizer, [](const NamedTensor& named) { return optim::GradScaler::is_state(named.name); });
+  std::vector<NamedTensor> optimizer = state;  // a run in another precision has no scale, or needs none; averages alike
+  std::erase_if(optimizer, [](const NamedTensor& named) {
+    return optim::GradScaler::is_state(named.name) || optim::ExponentialMovingAverage::is_state(named.name);
+  });
   if (scaler_) scaler_->load_state(state);
+  if (average_) average_->load_state(state);
   if (arena_->is_shared()) loaded_ = make_whole(optimizer_spec_, *arena_);
   optim::load_named_state(loaded_ ? *loaded_ : *optimizer_, *arena_, optimizer);
   training_loss_.reset();

@@ -11,6 +11,7 @@
 #include "nn/loss.h"
 #include "nn/module.h"
 #include "nn/random_scope.h"
+#include "optim/ema.h"
 #include "optim/grad_scaler.h"
 #include "optim/optimizer.h"
 #include "optim/parameter_arena.h"
@@ -71,6 +72,13 @@ class Learner {
   std::optional<double> loss_scale() const;
   static constexpr double kLeastLossScale = 0x1p-14;
 
+  // f() with the model as it is to be judged: with the averages of its weights where trainer.ema wants them. Between
+  // steps.
+  template <class F>
+  auto judged(F&& f) {
+    return average_ ? average_->in_place(f) : f();
+  }
+
   // For checkpoints. Tensors may share memory with the learner.
   std::vector<NamedTensor> model_state() { return model().state_dict(); }
   // All ranks call it together, between steps: with distributed.zero each has its share of what rank 0 returns, and the
@@ -115,6 +123,7 @@ class Learner {
   std::unique_ptr<optim::ParameterArena> arena_;
   std::optional<dist::Reducer> reducer_;  // with several ranks
   optim::OptimizerSpec optimizer_spec_;
+  std::optional<optim::ExponentialMovingAverage> average_;
   std::optional<optim::GradScaler> scaler_;      // for fp16
   std::unique_ptr<optim::Optimizer> optimizer_;  // of this rank's share
   std::unique_ptr<optim::Optimizer> loaded_;     // of all shares, until they are given out

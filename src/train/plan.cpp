@@ -1,5 +1,9 @@
 #include "train/plan.h"
 
+#include <algorithm>
+#include <iterator>
+
+#include "optim/ema.h"
 #include "optim/parameter_arena.h"
 #include "train/fit_check.h"
 #include "train/safetensors.h"
@@ -15,7 +19,13 @@ int64_t trainer_file_bytes(const Experiment& experiment, const nn::Module& model
   const optim::ParameterArena arena(experiment.optimizer.assign(model.named_parameters(), report));
   report.throw_if_errors();
   const auto optimizer = experiment.optimizer.make(arena.flat_groups());
-  return int64_t(safetensors_bytes(optim::named_state(*optimizer, arena)));
+  std::vector<NamedTensor> state = optim::named_state(*optimizer, arena);
+  if (experiment.config.trainer.ema) {
+    optim::ExponentialMovingAverage average(arena, experiment.config.trainer.ema->decay);
+    average.set_begun(true);
+    std::ranges::move(average.state(), std::back_inserter(state));
+  }
+  return int64_t(safetensors_bytes(state));
 }
 
 // Null, and why, where it cannot be read and the config says itself what goes into the model.
@@ -67,7 +77,7 @@ std::string plan_text(const Plan& plan) {
              "\n"
              "FLOPs      forward pass of one sample; a step of {} samples takes about {}\n"
              "outputs    {} for a sample, {} for a batch\n"
-             "checkpoint {}: model {}, optimizer {}\n",
+             "checkpoint {}: model {}, trainer {}\n",
              plan.batch_size, flops_text(step_flops(plan)), bytes_text(double(plan.activation_bytes)),
              bytes_text(double(plan.activation_bytes) * double(plan.batch_size)),
              bytes_text(double(plan.model_bytes + plan.trainer_bytes)), bytes_text(double(plan.model_bytes)),

@@ -61,6 +61,14 @@ struct EarlyStopping {
   }
 };
 
+// Validation and `rstorch eval` look at the averages in place of the weights.
+struct EmaSection {
+  double decay = 0.999;
+  static void describe(auto& field) {
+    field("decay", &EmaSection::decay, "What is kept of the averages at each step.", config::in_range(0.0, 1.0));
+  }
+};
+
 struct TrainerSection {
   std::optional<int64_t> max_epochs;
   std::optional<int64_t> max_steps;
@@ -69,6 +77,7 @@ struct TrainerSection {
   GraphMode graph = GraphMode::automatic;
   std::optional<int64_t> micro_batch_size;
   std::optional<double> clip_grad_norm;
+  std::optional<EmaSection> ema;
   std::optional<EarlyStopping> early_stopping;
   Duration val_every = Duration::epochs(1);
   Duration log_every = Duration::steps(50);
@@ -89,6 +98,8 @@ struct TrainerSection {
           "Samples at a time: the gradients of a batch are added up from such parts.", config::positive);
     field("clip_grad_norm", &TrainerSection::clip_grad_norm, "Largest norm of all gradients together.",
           config::positive);
+    field("ema", &TrainerSection::ema,
+          "Exponential moving average of the weights, which validation and rstorch eval use in their place.");
     field("early_stopping", &TrainerSection::early_stopping, "Ends training that no longer gets better.");
     field("val_every", &TrainerSection::val_every, "Time between validations.",
           config::units(Unit::epochs, Unit::steps), config::default_unit(Unit::steps), config::positive);

@@ -4,6 +4,7 @@
 
 #include "config/load.h"
 #include "data/loader.h"
+#include "optim/ema.h"
 #include "train/fit_check.h"
 #include "train/rank_device.h"
 
@@ -40,6 +41,16 @@ Experiment read_experiment(const Checkpoint& checkpoint, const TrainingState& st
   return experiment;
 }
 
+// In the place of the weights. There are none before the first step.
+void load_averages(const SafetensorsFile& trainer, nn::Module& model) {
+  nn::StateDict averages;
+  for (NamedTensor& named : trainer.tensors()) {
+    if (!optim::ExponentialMovingAverage::is_state(named.name)) continue;
+    averages.push_back({named.name.substr(optim::ExponentialMovingAverage::kPrefix.size()), named.tensor});
+  }
+  model.load_state_dict(averages, nn::Strict::no);
+}
+
 // The dataset's keys in the short form of `data:`, where they stand beside the section's own.
 Value dataset_of_short_form(const Value& section) {
   Value dataset = section;
@@ -74,6 +85,7 @@ data::DatasetPtr SavedModel::open_data() const {
 nn::BuiltModel SavedModel::build_model(const data::SampleSpec& spec, Device device) const {
   nn::BuiltModel model = experiment_.build_model(spec, device);
   model.module->load_state_dict(checkpoint_.model().tensors());
+  if (experiment_.config.trainer.ema) load_averages(checkpoint_.trainer(), *model.module);
   model.module->eval();
   return model;
 }

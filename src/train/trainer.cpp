@@ -181,7 +181,8 @@ bool Trainer::finish_step() {
   const Clock::time_point pause = Clock::now();
   if (stopping && !(state_.validated && is_last_step())) return stop();
   if (validation_due) {
-    const auto values = evaluator_.evaluate(*val_loader_, [this] { return agree_to_stop(); });
+    const auto values =
+        learner_.judged([&] { return evaluator_.evaluate(*val_loader_, [this] { return agree_to_stop(); }); });
     if (!values) return stop();
     note_validation(*values);
   }

@@ -133,6 +133,12 @@ std::vector<OpCase> binary_cases() {
     out[i + 1].inputs[0].when_large({700, 501});
     out[i + 1].inputs[1].when_large({501});
   }
+  add_cases(
+      out, "lerp", [](const Tensor& a, const Tensor& b) { return lerp(a, b, 0.25); },
+      [](double a, double b) { return a + 0.25 * (b - a); });
+  add_cases(
+      out, "lerp", [](const Tensor& a, const Tensor& b) { return lerp(a, b, 0.999); },
+      [](double a, double b) { return a + 0.999 * (b - a); });
   out.push_back(scaled_case("add", add, 1));
   out.push_back(scaled_case("sub", sub, -1));
   add_number_case(out, "add", add, plus, 1.5);

@@ -13,6 +13,7 @@
 #include "ops/ops.h"
 #include "optim/adam.h"
 #include "optim/clip.h"
+#include "optim/ema.h"
 #include "optim/optimizers.h"
 #include "optim/parameter_arena.h"
 #include "optim/schedule.h"
@@ -433,6 +434,43 @@ TEST_CASE("arena: one block per group and dtype") {
   CHECK(arena.flat_groups().size() == 2);
   CHECK(arena.flat_groups()[0].size() == 2);
   CHECK(b.to_vector<double>() == std::vector<double>(5, 1));
+}
+
+TEST_CASE("moving averages: the first update copies, later ones follow; the model computes with them on demand") {
+  nn::Sequential model(nn::Linear(2, 3), nn::Linear(3, 1));
+  optim::ParameterArena arena({model.named_parameters()});
+  CHECK_THROWS_AS(optim::ExponentialMovingAverage(arena, 1.5), ArgumentError);
+  optim::ExponentialMovingAverage average(arena, 0.75);
+  const auto set = [&](double value) {
+    const NoGrad no_grad;
+    for (const Tensor& parameter : model.parameters()) parameter.detach().fill_(value);
+  };
+  const auto weight = [&] { return model.parameters()[2].select(0, 0).select(0, 1).item(); };
+  set(5);
+  CHECK(average.state().empty());
+  CHECK(average.in_place([&] { return weight(); }) == 5);  // nothing is averaged yet
+  for (const double value : {5.0, 1.0, 3.0}) {
+    set(value);
+    average.update();
+  }
+  CHECK(average.in_place([&] { return weight(); }) == 0.75 * (0.75 * 5 + 0.25 * 1) + 0.25 * 3);
+  CHECK(weight() == 3);
+  CHECK_THROWS_AS(average.in_place([&]() -> int { throw DataError("no"); }), DataError);
+  CHECK(weight() == 3);
+
+  const std::vector<nn::NamedTensor> state = average.state();
+  REQUIRE(state.size() == 4);
+  CHECK(state[2].name == "ema/1.weight");
+  CHECK(state[2].tensor.shape() == Shape{1, 3});
+  optim::ExponentialMovingAverage other(arena, 0.5);
+  other.load_state(state);
+  set(0);
+  other.update();
+  CHECK(other.in_place([&] { return weight(); }) == 0.5 * 3.75);
+  CHECK_THROWS_WITH_AS(other.load_state({state[0], state[1], state[3]}), doctest::Contains("ema/1.weight"),
+                       CheckpointError);
+  other.load_state({{"1.weight/momentum_buffer", Tensor::zeros({1, 3})}});
+  CHECK_FALSE(other.has_begun());
 }
 
 TEST_CASE("optimizer state of other parameters is refused, every key named") {

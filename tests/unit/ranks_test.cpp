@@ -28,7 +28,7 @@ data:
   val: {type: random, shape: [3, 6, 6], classes: 3, size: 23, seed: 1}
 loss: {CrossEntropyLoss: {label_smoothing: 0.1}}
 lr_scheduler: {type: cosine, warmup: 5 steps}
-trainer: {max_steps: 100, log_every: 7 steps, val_every: 1 epoch, clip_grad_norm: 1.0}
+trainer: {max_steps: 100, log_every: 7 steps, val_every: 1 epoch, clip_grad_norm: 1.0, ema: {decay: 0.95}}
 checkpoint: {keep_last: 1}
 )";
 constexpr Model kModels[] = {

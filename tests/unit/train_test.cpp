@@ -423,6 +423,32 @@ trainer: {max_epochs: 1, log_every: 1 epoch, val_every: 1 epoch}
     check("MSELoss", numbers);
   }
 
+  TEST_CASE("moving averages of weights: of those of each step, and none the worse for them") {
+    const QuietLog quiet;
+    const TemporaryFolder folder;
+    const auto run = [&](const std::string& name, const std::string& setting) {
+      return train_text(kEverything, {"run.dir=" + (folder.path() / name).string(), setting}).run / "checkpoints";
+    };
+    const fs::path checkpoints = run("with", "trainer.ema={decay: 0.9}"), without = run("without", "~trainer.ema");
+    CHECK(files::read_text(checkpoints / "last/model.safetensors") ==
+          files::read_text(without / "last/model.safetensors"));
+    Tensor expected;
+    for (const int64_t step : checkpoint_steps(checkpoints)) {
+      const Checkpoint checkpoint(checkpoints / checkpoint_name(step));
+      const Tensor weight = checkpoint.model().tensor("4.weight").to(kFloat64);
+      expected = expected.defined() ? 0.9 * expected + 0.1 * weight : weight;
+      CHECK(testing::difference(checkpoint.trainer().tensor("ema/4.weight").to(kFloat64), expected) < 1e-6);
+    }
+    const SavedModel saved(checkpoints / "last", {});
+    const nn::BuiltModel model = saved.build_model(saved.open_data()->spec(), kCPU);
+    CHECK(testing::bit_equal(model.module->named_parameters()[4].tensor.detach(),
+                             saved.checkpoint().trainer().tensor("ema/4.weight")));
+    const SavedModel plain(checkpoints / "last", std::vector<std::string>{"~trainer.ema"});
+    const nn::BuiltModel weights = plain.build_model(plain.open_data()->spec(), kCPU);
+    CHECK(testing::bit_equal(weights.module->named_parameters()[4].tensor.detach(),
+                             plain.checkpoint().model().tensor("4.weight")));
+  }
+
   TEST_CASE("early stopping ends a run whose metric no longer gets better") {
     const QuietLog quiet;
     const TemporaryFolder folder;
@@ -681,9 +707,9 @@ trainer: {max_epochs: 1}
   }
 
   TEST_CASE("what is planned is refused by name, what is wrong is pointed at") {
-    const std::string later = errors_of(kEverything, {"plugins=[a.so]", "trainer.ema={decay: 0.9}"});
+    const std::string later = errors_of(kEverything, {"plugins=[a.so]", "logging.tensorboard=true"});
     CHECK(contains(later, "`plugins` is not in this version"));
-    CHECK(contains(later, "`ema` is not in this version"));
+    CHECK(contains(later, "`tensorboard` is not in this version"));
     CHECK(contains(errors_of(kEverything, {"expect.val.acuracy=> 1"}), "did you mean `val.accuracy`?"));
     CHECK(contains(errors_of(kEverything, {"expect.val.loss=0.5"}), "error[E0303]"));
     for (const char* bound : {">= nan", "< inf", "> -infinity"}) {

@@ -34,7 +34,7 @@ model:
 loss: CrossEntropyLoss
 optimizer: {type: SGD, lr: 0.1, momentum: 0.9, weight_decay: 1e-3}
 lr_scheduler: {type: cosine, warmup: 5 steps}
-trainer: {max_steps: 60, log_every: 7 steps, val_every: 1 epoch, clip_grad_norm: 1.0}
+trainer: {max_steps: 60, log_every: 7 steps, val_every: 1 epoch, clip_grad_norm: 1.0, ema: {decay: 0.9}}
 checkpoint: {every: 1 steps, keep_last: 100}
 )";
 
