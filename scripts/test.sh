@@ -31,10 +31,9 @@ configure build-test
 suite build-test --no-suite ranks
 
 # The unit suite again under the sanitizers. Not optimised, and without the checks that address's own make
-# superfluous. Kernels are those of a processor without AVX, which are tested nowhere else. The tests of ranks, which mostly
-# wait, run meanwhile.
+# superfluous. The tests of ranks, which mostly wait, run meanwhile.
 configure build-sanitize -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=0 -Dwerror=false -Dgpu=disabled \
-  -Dcpp_args='-fno-sanitize=null,vptr,object-size,alignment -DRSTORCH_BASELINE_ISA'
+  -Dcpp_args=-fno-sanitize=null,vptr,object-size,alignment
 programs=(unit-tests) tests=(--suite unit --no-suite cuda)
 [ "${1:-}" != --all ] || programs+=(cuda-tests) tests=(--suite unit)
 nice -n 19 ninja -C build-sanitize "${programs[@]}" >build-sanitize/build.log 2>&1 &

@@ -13,9 +13,8 @@ namespace rstorch::kernels {
 
 enum class Isa : uint8_t { baseline, avx2, avx512 };
 
-// Of processors other than x86-64, and where RSTORCH_BASELINE_ISA is defined, the one that the compiler was told to
-// build for is all there is.
-#if defined(__x86_64__) && !defined(RSTORCH_BASELINE_ISA)
+// Of other processors, the one that the compiler was told to build for is all there is.
+#ifdef __x86_64__
 namespace detail {
 inline Isa detect_isa() {
   __builtin_cpu_init();

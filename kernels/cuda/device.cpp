@@ -42,7 +42,7 @@ class CudaAllocator final : public CachingAllocator {
     return format("cuda:{} ({:.2f} GiB free of {:.2f})", device_, gib(free), gib(total));
   }
 
-  size_t free_bytes() const override {
+  std::optional<size_t> free_bytes() const override {
     size_t free = 0, total = 0;
     cudaMemGetInfo(&free, &total);
     return free;

@@ -33,10 +33,12 @@ void linear_cuda(CudaStream& stream, ConstView x, ConstView w, ConstView bias, A
                  .z = z.data,
                  .y = y.data};
     if (has_epilogue(y.dtype, activation) && try_gemm(stream, product)) return;
-    product.bias = product.z = nullptr;
+    product.bias = y.dtype == DType::f64 ? nullptr : bias.data;
     product.activation = Activation::none;
+    product.z = nullptr;
     product.y = sums.data;
     gemm(stream, product);
+    if (product.bias) bias = {};
   }
   add_bias(stream, bias, z.defined() ? Activation::none : activation, sums);
   if (z.defined()) Unary<GeluTanh>::forward.cuda(stream, {}, z, y);

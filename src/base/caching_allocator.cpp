@@ -72,9 +72,11 @@ void* CachingAllocator::fresh_block(size_t block_bytes, size_t wanted_bytes) {
     OutOfMemoryError error(format("cannot allocate {} on {}: {} are in use, at most {} were", text(wanted_bytes),
                                   place(), text(stats_.live_bytes), text(stats_.peak_bytes)),
                            "use a smaller batch_size or model");
-    error.wanted = wanted_bytes;
-    error.in_use = stats_.live_bytes;
-    error.free = free_bytes();
+    if (const std::optional<size_t> free = free_bytes()) {
+      error.wanted = wanted_bytes;
+      error.in_use = stats_.live_bytes;
+      error.free = *free;
+    }
     throw error;
   }
   stats_.reserved_bytes += block_bytes;

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,8 +29,8 @@ class CachingAllocator : public Allocator {
   virtual void to_system(void* memory, size_t bytes) noexcept = 0;
   // What an error says about the place: "cpu".
   virtual std::string place() const = 0;
-  // What the system still has to give; 0 where that is not known.
-  virtual size_t free_bytes() const { return 0; }
+  // What the device still has to give, where that can be known.
+  virtual std::optional<size_t> free_bytes() const { return std::nullopt; }
   // For from_system() where that finds no memory; it is called for a second time after this anyway.
   void give_back_cached() noexcept;
 

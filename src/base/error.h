@@ -73,7 +73,7 @@ struct ConfigError : ErrorOf<3> { using ErrorOf::ErrorOf; };
 struct DataError : ErrorOf<4> { using ErrorOf::ErrorOf; };
 struct OutOfMemoryError : ErrorOf<5> {
   using ErrorOf::ErrorOf;
-  // Bytes, as far as they are known: what was asked for, what is handed out, what the device still has.
+  // Bytes: what was asked for, what is handed out, what the device still has. All 0 where that is not known.
   size_t wanted = 0, in_use = 0, free = 0;
 };
 struct NonFiniteError : ErrorOf<6> { using ErrorOf::ErrorOf; };

@@ -37,7 +37,11 @@ struct Call {
   std::string text() const {
     switch (kind) {
       case Kind::reduce:
-        return format("all_reduce of {} {}", count, name_of(dtype));
+        return format("all_reduce ({}) of {} {}",
+                      op == ReduceOp::sum   ? "sum"
+                      : op == ReduceOp::min ? "min"
+                                            : "max",
+                      count, name_of(dtype));
       case Kind::spread:
         return format("broadcast of {} bytes from rank {}", count, root);
       case Kind::gather:

@@ -54,6 +54,7 @@ std::unique_ptr<StepGraph> make_step_graph(const TrainerSection& settings, Devic
 // How many samples at a time might have fitted, by what `together` of them took until there was no more: half of them
 // at most, for the step was not at its end. `resting`: bytes in use between steps.
 int64_t fitting(const OutOfMemoryError& error, size_t resting, int64_t together) {
+  if (error.wanted == 0) return together / 2;  // not from the device's allocator
   const double taken = double(error.in_use) - double(std::min(error.in_use, resting));
   const double share = (taken + double(error.free)) / std::max(1.0, taken + double(error.wanted));
   return std::clamp(int64_t(share * double(together)), int64_t(1), together / 2);
@@ -138,6 +139,7 @@ bool Learner::step(const data::Batch& batch, Guard guard) {
     ++step_;
     return update;
   } catch (const OutOfMemoryError& error) {
+    if (graph_) graph_->trim();  // it keeps what the step had
     explain(error, batch, device_, graph_ ? "use a smaller model, or trainer.graph: off" : "use a smaller model");
   }
 }
@@ -192,7 +194,7 @@ Learner::BatchLoss Learner::clipped_backward(const data::Batch& batch, const Ste
 
 void Learner::finish_update(const BatchLoss& loss) {
   if (arena_->is_shared()) gather_parameters();
-  if (average_) average_->update();
+  if (average_) average_->update();  // also of weights that an overflow left as they were, as in PyTorch's loops
   // A sample whose update is left out was not trained with.
   const auto counted = [this](const Tensor& x) { return scaler_ ? masked_fill(x, scaler_->found_inf(), 0) : x; };
   if (loss_->reduction() == Reduction::sum)

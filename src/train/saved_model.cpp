@@ -41,14 +41,19 @@ Experiment read_experiment(const Checkpoint& checkpoint, const TrainingState& st
   return experiment;
 }
 
-// In the place of the weights. There are none before the first step.
-void load_averages(const SafetensorsFile& trainer, nn::Module& model) {
+// In the place of the weights. Throws CheckpointError where there are none.
+void load_averages(const Checkpoint& checkpoint, nn::Module& model) {
   nn::StateDict averages;
-  for (NamedTensor& named : trainer.tensors()) {
+  for (NamedTensor& named : checkpoint.trainer().tensors()) {
     if (!optim::ExponentialMovingAverage::is_state(named.name)) continue;
     averages.push_back({named.name.substr(optim::ExponentialMovingAverage::kPrefix.size()), named.tensor});
   }
-  model.load_state_dict(averages, nn::Strict::no);
+  if (averages.empty()) {
+    throw CheckpointError(
+        format("{} has no averages of weights: its run was without trainer.ema", checkpoint.folder().string()),
+        "add ~trainer.ema to the command line");
+  }
+  model.load_state_dict(averages, nn::Strict::no);  // buffers and frozen weights have none
 }
 
 // The dataset's keys in the short form of `data:`, where they stand beside the section's own.
@@ -85,7 +90,7 @@ data::DatasetPtr SavedModel::open_data() const {
 nn::BuiltModel SavedModel::build_model(const data::SampleSpec& spec, Device device) const {
   nn::BuiltModel model = experiment_.build_model(spec, device);
   model.module->load_state_dict(checkpoint_.model().tensors());
-  if (experiment_.config.trainer.ema) load_averages(checkpoint_.trainer(), *model.module);
+  if (experiment_.config.trainer.ema && state_.step > 0) load_averages(checkpoint_, *model.module);
   model.module->eval();
   return model;
 }

@@ -37,6 +37,12 @@ class StepGraph {
   // For when something else than a step has changed what the step works on: the next one is a first one.
   void forget();
 
+  // That, and gives back the memory of a step.
+  void trim() {
+    forget();
+    pool_.trim();
+  }
+
   bool is_captured() const { return graph_ != nullptr; }
 
  private:

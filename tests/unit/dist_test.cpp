@@ -171,15 +171,15 @@ TEST_CASE("ranks that call different collectives are told, and do not hang") {
   const auto sizes = [](ProcessGroup& group) { group.all_reduce(Tensor::ones({group.rank() + 1}), "x"); };
   CHECK_THROWS_WITH_AS(
       dist::run_ranks(2, sizes),
-      "the ranks call different collectives, or with different sizes: rank 0 all_reduce of 1 f32, rank "
-      "1 all_reduce of 2 f32",
+      "the ranks call different collectives, or with different sizes: rank 0 all_reduce (sum) of 1 f32, "
+      "rank 1 all_reduce (sum) of 2 f32",
       DistError);
   const auto kinds = [](ProcessGroup& group) {
     const Tensor x = Tensor::ones({4});
     group.is_root() ? group.all_reduce(x, "x") : group.broadcast(x, "x");
   };
   CHECK_THROWS_WITH_AS(dist::run_ranks(2, kinds),
-                       doctest::Contains("rank 0 all_reduce of 4 f32, rank 1 broadcast of 16 bytes from rank 0"),
+                       doctest::Contains("rank 0 all_reduce (sum) of 4 f32, rank 1 broadcast of 16 bytes from rank 0"),
                        DistError);
 }
 
